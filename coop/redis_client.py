@@ -1,0 +1,35 @@
+"""The one place that opens connections to Redis for job records (Celery opens its own, see celeryconfig.py)."""
+
+from __future__ import annotations
+
+import redis
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.retry import Retry
+
+from coop.embedded_redis import running_url
+from coop.settings import Settings, SettingsError
+
+# What a caller of the gateway may be kept waiting for, and what a worker on a home line bears with.
+GATEWAY_TIMEOUT_SECONDS = 1.5
+WORKER_TIMEOUT_SECONDS = 10.0
+
+
+def redis_url(settings: Settings) -> str:
+    """Where Redis is: COOP_REDIS_URL, else the embedded server that runs on COOP_DATA_DIR. Raises SettingsError."""
+    url = settings.redis_url.get_secret_value() if settings.redis_url else running_url(settings.data_dir)
+    if url is None:
+        raise SettingsError(f"COOP_REDIS_URL is not set and no `coop up` runs on COOP_DATA_DIR={settings.data_dir}")
+    return url
+
+
+def connect(settings: Settings, *, timeout_seconds: float = WORKER_TIMEOUT_SECONDS, retries: int = 2) -> redis.Redis:
+    """A client with a pool of its own; answers are bytes. A retried command must bear being run twice."""
+    retry = Retry(ExponentialBackoff(cap=1, base=0.05), retries) if retries else Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(
+        redis_url(settings),
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=min(timeout_seconds, 5),
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=retry,
+    )

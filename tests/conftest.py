@@ -1,0 +1,25 @@
+"""Fixtures that every kind of test may use; the rest stands in tests/support, imported where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One real server for the session; tests that stop or break it make their own."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_client(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """An empty database."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client
