@@ -289,6 +289,12 @@ def _result_of(found: Found) -> Result:
     )
 
 
+def usd_so_far(found: Found) -> float | None:
+    """What the stages that have ended cost together; None when the price of any part is unknown."""
+    reports = (found.transcribe, found.analyze, found.ideas)
+    return _cost_of(tuple(item for report in reports if report for item in report.usage)).usd
+
+
 def _cost_of(items: tuple[Usage, ...]) -> Cost:
     prices = [item.usd for item in items]
     known = [price for price in prices if price is not None]

@@ -56,7 +56,7 @@ JOB_ERRORS: dict[str, JobErrorMeaning] = {
 class JobError(Exception):
     """A stage cannot go on. `code` is one of JOB_ERRORS, whose row fills what is not given.
 
-    `passing` overrides whether the pipeline tries again by itself, `retry_after` (seconds) says how soon at the earliest.
+    `passing` overrides whether the pipeline tries again by itself; `retry_after`: in how many seconds at the earliest.
     """
 
     def __init__(

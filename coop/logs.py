@@ -30,7 +30,7 @@ def configure_logs(settings: Settings) -> None:
     """Send this process' log, its libraries' included, to stderr in the form and at the level of the settings."""
     coloured = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if coloured else structlog.processors.JSONRenderer()
-    final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if not coloured:
         final.append(structlog.processors.format_exc_info)
     handler = logging.StreamHandler(sys.stderr)

@@ -144,7 +144,8 @@ class Settings(BaseModel):
     )
     whisper_model: str = Field(
         "auto",
-        description="Model of the local transcriber, a name or a folder. `auto`: the packaged tiny.en if installed, else small.",
+        description="Model of the local transcriber, a name or a folder."
+        " `auto`: the packaged tiny.en if installed, else small.",
     )
     whisper_device: str = Field("cpu", description="Device of the local transcriber.")
     whisper_compute_type: str = Field("int8", description="Arithmetic of the local transcriber.")
