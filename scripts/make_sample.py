@@ -142,7 +142,7 @@ def ass_time(seconds: float) -> str:
 def film(speech: Path, captions: Path, seconds: float, output: Path) -> None:
     """Picture (a slow gradient, cards, captions, a progress bar) and sound into one file."""
     size = f"s={WIDTH}x{HEIGHT}:r={FPS}:d={seconds}"
-    colours = f"c0=0x16213e:c1=0x5b2a86:x0=0:y0=0:x1={WIDTH}:y1={HEIGHT}:speed=0.004"
+    colours = f"c0=0x16213e:c1=0x5b2a86:x0=0:y0=0:x1={WIDTH}:y1={HEIGHT}:speed=0.004:seed=1"
     background = f"gradients={size}:{colours}"
     bar = f"color=c=0xffd760:s={WIDTH}x6:r={FPS}:d={seconds}"
     picture = (
