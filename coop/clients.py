@@ -1,0 +1,261 @@
+"""Registered production servers: their keys, signing secrets and bounds, in Redis.
+
+Two hashes: `coop:clients` (name -> record as JSON) and `coop:client-keys` (SHA-256 of a key -> name). Keys are kept as
+hashes only; being 256 random bits they need no slow hash. Signing secrets are kept as they are, since HMAC needs them.
+There is no cache: a lookup is one round trip, and a removed client is out at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+import redis
+
+from coop.settings import Network
+
+CLIENTS_KEY = "coop:clients"
+KEYS_KEY = "coop:client-keys"
+OVERLAP_SECONDS = 24 * 3600
+"""How long, after a rotation, the old key and secret hold beside the new ones unless told otherwise."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # no colon: `client:request_id` stays unambiguous
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9a-f:]+")
+_RATE = re.compile(r"([1-9][0-9]{0,5})/minute")
+
+# The record and Redis' time in one round trip: whether a key still holds is decided by one clock for the whole fleet.
+_BY_KEY = """
+local name = redis.call('HGET', KEYS[2], ARGV[1])
+if not name then return false end
+return {redis.call('HGET', KEYS[1], name), redis.call('TIME')[1]}
+"""
+_GET = "return {redis.call('HGET', KEYS[1], ARGV[1]), redis.call('TIME')[1]}"
+
+T = TypeVar("T")
+
+
+class ClientError(Exception):
+    """A client cannot be registered or changed as asked; the message says why."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a production server needs to call; shown once."""
+
+    server_id: str
+    api_key: str = field(repr=False)
+    signing_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Client:
+    """A registered production server. Empty `networks` or `callback_hosts`: any. `rate`: requests per minute or None.
+
+    `signing_secrets` are those that hold now, the newest first; `created_at` is Unix seconds.
+    """
+
+    name: str
+    networks: tuple[Network, ...]
+    callback_hosts: tuple[str, ...]
+    rate: int | None
+    signing_secrets: tuple[str, ...] = field(repr=False)
+    created_at: int
+
+    def may_call_from(self, address: str) -> bool:
+        """Whether `address`, as the socket shows it, is in one of the client's networks."""
+        if not self.networks:
+            return True
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        plain = getattr(found, "ipv4_mapped", None) or found  # a dual-stack socket shows IPv4 callers as ::ffff:…
+        return any(plain in network for network in self.networks)
+
+    def may_be_called_at(self, host: str) -> bool:
+        """Whether a callback may go to `host`."""
+        return not self.callback_hosts or _plain_host(host) in self.callback_hosts
+
+
+def parse_rate(text: str) -> int:
+    """Requests per minute from `N/minute`. Raises ClientError."""
+    match = _RATE.fullmatch(text)
+    if not match:
+        raise ClientError(f"a rate is N/minute, not {text!r}")
+    return int(match.group(1))
+
+
+class ClientRegistry:
+    """The clients of one fleet. Every method is one atomic step in Redis; redis.RedisError passes through."""
+
+    def __init__(self, redis_client: redis.Redis) -> None:
+        self._redis = redis_client
+        self._by_key = redis_client.register_script(_BY_KEY)
+        self._get = redis_client.register_script(_GET)
+
+    def add(
+        self,
+        name: str,
+        networks: Iterable[str | Network] = (),
+        callback_hosts: Iterable[str] = (),
+        rate: int | None = None,
+    ) -> Credentials:
+        """Register a client and make its credentials. Raises ClientError: taken, or a bound that makes no sense."""
+        if not _NAME.fullmatch(name):
+            raise ClientError("a name is 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit")
+        bounds = {
+            "networks": [str(_network(network)) for network in networks],
+            "callback_hosts": [_checked_host(host) for host in callback_hosts],
+            "rate": rate,
+        }
+        credentials = _new_credentials(name)
+
+        def write(pipe: redis.client.Pipeline) -> Credentials:
+            if pipe.hexists(CLIENTS_KEY, name):
+                raise ClientError(f"there is a client {name} already; `rotate` gives it a new key")
+            record = {**bounds, "created_at": self._now(), "keys": [], "secrets": []}
+            _save(pipe, name, _with_credentials(record, credentials))
+            return credentials
+
+        return self._atomically(write)
+
+    def rotate(self, name: str, overlap_seconds: int = OVERLAP_SECONDS) -> Credentials:
+        """Give a client a new key and secret; the ones before hold for `overlap_seconds` more. Raises ClientError."""
+        credentials = _new_credentials(name)
+
+        def write(pipe: redis.client.Pipeline) -> Credentials:
+            record, now = _existing(pipe, name), self._now()
+            gone = [key["hash"] for key in record["keys"] if not _holds(key, now)]
+            for kind in ("keys", "secrets"):
+                kept = [entry for entry in record[kind] if _holds(entry, now)]
+                record[kind] = [_until(entry, now + overlap_seconds) for entry in kept]
+            _save(pipe, name, _with_credentials(record, credentials), gone)
+            return credentials
+
+        return self._atomically(write)
+
+    def remove(self, name: str) -> None:
+        """Forget a client; its keys are refused from now on, its jobs go on. Raises ClientError."""
+
+        def write(pipe: redis.client.Pipeline) -> None:
+            hashes = [key["hash"] for key in _existing(pipe, name)["keys"]]
+            pipe.multi()
+            pipe.hdel(KEYS_KEY, *hashes)
+            pipe.hdel(CLIENTS_KEY, name)
+
+        self._atomically(write)
+
+    def by_key(self, api_key: str) -> Client | None:
+        """Whose key it is, None for an unknown or expired one."""
+        wanted = _hash(api_key)
+        answer: Any = self._by_key(keys=[CLIENTS_KEY, KEYS_KEY], args=[wanted])
+        record, now = (json.loads(answer[0]), int(answer[1])) if answer and answer[0] else (None, 0)
+        if record is None:
+            return None
+        # The hash was found by Redis' lookup already; the comparison is over hashes, whose timing tells nothing.
+        live = any(secrets.compare_digest(key["hash"], wanted) and _holds(key, now) for key in record["keys"])
+        return _client(record, now) if live else None
+
+    def get(self, name: str) -> Client | None:
+        """The client of that name, None when there is none."""
+        record, now = self._get(keys=[CLIENTS_KEY], args=[name])
+        return _client(json.loads(record), int(now)) if record else None
+
+    def list(self) -> list[Client]:
+        """All clients, by name."""
+        now = self._now()
+        records: Any = self._redis.hvals(CLIENTS_KEY)
+        return sorted((_client(json.loads(record), now) for record in records), key=lambda client: client.name)
+
+    def _now(self) -> int:
+        time: Any = self._redis.time()
+        return int(time[0])
+
+    def _atomically(self, write: Callable[[redis.client.Pipeline], T]) -> T:
+        """Run `write` until nobody else changed the clients meanwhile."""
+        run: Any = self._redis.transaction  # its annotations know only callables that return None
+        return cast(T, run(write, CLIENTS_KEY, value_from_callable=True))
+
+
+def _new_credentials(name: str) -> Credentials:
+    return Credentials(
+        server_id=name,
+        api_key="coop_" + secrets.token_urlsafe(32),
+        signing_secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+    )
+
+
+def _hash(api_key: str) -> str:
+    return hashlib.sha256(api_key.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _with_credentials(record: dict[str, Any], credentials: Credentials) -> dict[str, Any]:
+    """The newest key and secret stand first, without an end."""
+    key = {"hash": _hash(credentials.api_key), "until": None}
+    secret = {"secret": credentials.signing_secret, "until": None}
+    return {
+        **record,
+        "name": credentials.server_id,
+        "keys": [key, *record["keys"]],
+        "secrets": [secret, *record["secrets"]],
+    }
+
+
+def _holds(entry: dict[str, Any], now: int) -> bool:
+    return entry["until"] is None or now < entry["until"]
+
+
+def _until(entry: dict[str, Any], end: int) -> dict[str, Any]:
+    return {**entry, "until": end if entry["until"] is None else min(end, entry["until"])}
+
+
+def _existing(pipe: redis.client.Pipeline, name: str) -> dict[str, Any]:
+    found: Any = pipe.hget(CLIENTS_KEY, name)
+    if found is None:
+        raise ClientError(f"there is no client {name}")
+    record: dict[str, Any] = json.loads(found)
+    return record
+
+
+def _save(pipe: redis.client.Pipeline, name: str, record: dict[str, Any], gone: Iterable[str] = ()) -> None:
+    pipe.multi()
+    pipe.hset(CLIENTS_KEY, name, json.dumps(record))
+    pipe.hset(KEYS_KEY, mapping={key["hash"]: name for key in record["keys"]})
+    for key_hash in gone:
+        pipe.hdel(KEYS_KEY, key_hash)
+
+
+def _client(record: dict[str, Any], now: int) -> Client:
+    return Client(
+        name=record["name"],
+        networks=tuple(ipaddress.ip_network(network) for network in record["networks"]),
+        callback_hosts=tuple(record["callback_hosts"]),
+        rate=record["rate"],
+        signing_secrets=tuple(entry["secret"] for entry in record["secrets"] if _holds(entry, now)),
+        created_at=record["created_at"],
+    )
+
+
+def _network(value: str | Network) -> Network:
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ClientError(f"{value} is no network (as in 192.0.2.0/24 or 2001:db8::/32)") from error
+
+
+def _checked_host(host: str) -> str:
+    plain = _plain_host(host)
+    if not _HOST.fullmatch(plain):
+        raise ClientError(f"{host!r} is no host name (as in example.org, without scheme and port)")
+    return plain
+
+
+def _plain_host(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
