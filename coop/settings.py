@@ -33,6 +33,7 @@ def _split(value: object) -> object:
 
 
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -63,6 +64,10 @@ class Settings(BaseModel):
         le=4096,
         description="Requests the gateway serves at once; each held `Prefer: wait` or event stream takes one.",
     )
+    api_key: SecretStr | None = Field(
+        None, description="Key `coop submit` calls the gateway with. Unset: that of the client `coop up` registered."
+    )
+    signing_secret: SecretStr | None = Field(None, description="Secret that goes with COOP_API_KEY (whsec_...).")
     machine: str = Field(default_factory=socket.gethostname, description="Name of this machine in job documents.")
     slots: int = Field(
         default_factory=lambda: max(4, os.cpu_count() or 1),
@@ -74,6 +79,11 @@ class Settings(BaseModel):
     # What is accepted
     allow_networks: Networks = Field(
         (), description="CIDRs that may be reached although they are private; empty in production."
+    )
+    allow_ports: Ports = Field(
+        (80, 443, 8080, 8443),
+        description="Ports of public hosts that sources and callbacks may be reached at, comma-separated."
+        " COOP_ALLOW_NETWORKS are open at any.",
     )
     sites: Names = Field(
         (),
@@ -174,8 +184,8 @@ class Settings(BaseModel):
     @field_validator("flower_basic_auth", mode="after")
     @classmethod
     def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and not re.fullmatch(r"[^:\s]+:\S+", value.get_secret_value()):
-            raise ValueError("takes USER:PASSWORD")
+        if value and not re.fullmatch(r"[^:,\s]+:[^,\s]+", value.get_secret_value()):
+            raise ValueError("takes USER:PASSWORD, without commas")
         return value
 
     @property

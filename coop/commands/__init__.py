@@ -1,0 +1,1 @@
+"""The commands of `coop`, one module each; its `command` is what coop.cli calls."""
