@@ -100,7 +100,7 @@ def _worker(settings: Settings, jobs: JobStore) -> Child:
             return None
         return f"worker {settings.machine}, {settings.slots} slots" if is_known else None
 
-    return Child(worker_part(settings), address, settings.shutdown_seconds + 5)
+    return Child(worker_part(settings), address, settings.shutdown_seconds + 20)
 
 
 def _flower(settings: Settings) -> Child:
