@@ -251,7 +251,11 @@ class JobStore:
 
     def postpone(self, claim: Claim, error: JobError, delay_seconds: float, increments: Mapping[str, float]) -> bool:
         """Give the stage back, to be tried again after the delay by any worker. False: the claim was lost."""
-        return self._write("postpone", claim, int(delay_seconds * 1000), str(error), json.dumps(increments))
+        return self._write("postpone", claim, int(delay_seconds * 1000), str(error), 1, json.dumps(increments))
+
+    def hand_back(self, claim: Claim, error: JobError) -> bool:
+        """Give the stage back unfinished, for any worker to begin at once; it does not count as a failure."""
+        return self._write("postpone", claim, 0, str(error), 0, "")
 
     def record_delivery(
         self,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import redis
 
 from tests.support.redis_server import RedisServer
+
+# A test that reaches Celery without a broker of its own fails at once, instead of finding somebody's.
+os.environ["COOP_REDIS_URL"] = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture(scope="session")

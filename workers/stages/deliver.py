@@ -1,0 +1,117 @@
+"""The stage deliver: one POST of the outcome to the callback URL, as a Standard Webhooks message."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import requests
+
+from coop import webhooks
+from coop.egress import callback_session
+from coop.errors import JobError
+from coop.settings import Settings
+from workers.engines.deadline import Deadline
+
+_LOOK_SECONDS = 0.2
+_ERROR_LENGTH = 200
+# Between two bytes of an answer; the deadline bounds the whole.
+_SILENCE_SECONDS = 15.0
+_CONNECT_SECONDS = 10.0
+_HEADERS = {"Content-Type": "application/json", "User-Agent": "coop-callback"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A signed POST: the same id and body on every attempt. `sent_at`: Unix seconds by Redis' clock."""
+
+    url: str
+    message_id: str
+    body: bytes
+    secrets: tuple[str, ...]
+    sent_at: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of it. `status` is None without an answer, and `error` says why; `retry_after` in seconds."""
+
+    status: int | None
+    error: str | None
+    milliseconds: int
+    retry_after: float | None = None
+
+    @property
+    def is_delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def is_unwanted(self) -> bool:
+        """410 Gone: the receiver wants no more of it."""
+        return self.status == 410
+
+
+def run(message: Message, settings: Settings, deadline: Deadline) -> Answer:
+    """Send it once. Redirects are not followed, the answer's body is not read. Raises Cancelled."""
+    started = time.monotonic()
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+
+    def post() -> None:
+        answers.put(_post(message, settings, started))
+
+    # A receiver that sends a byte now and then never trips a socket timeout: the thread is left to itself then.
+    threading.Thread(target=post, name="callback", daemon=True).start()
+    while True:
+        try:
+            return answers.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            try:
+                deadline.check()
+            except JobError as error:
+                if error.code != "timed_out":
+                    raise
+                return Answer(None, "no answer in time", _milliseconds_since(started))
+
+
+def _post(message: Message, settings: Settings, started: float) -> Answer:
+    headers = webhooks.sign_callback(message.secrets, message.message_id, message.sent_at, message.body)
+    try:
+        with (
+            callback_session(settings) as session,
+            session.post(
+                message.url,
+                data=message.body,
+                headers={**_HEADERS, **headers},
+                timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as response,
+        ):
+            status, retry_after = response.status_code, _retry_after(response.headers)
+    except JobError as error:
+        return Answer(None, str(error), _milliseconds_since(started))
+    except (requests.RequestException, OSError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
+        return Answer(None, reason, _milliseconds_since(started))
+    error_text = None if 200 <= status < 300 else f"HTTP {status}"
+    return Answer(status, error_text, _milliseconds_since(started), retry_after if status in (429, 503) else None)
+
+
+def _milliseconds_since(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from either form of the header; None for none and for nonsense."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
