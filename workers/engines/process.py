@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import psutil
 
@@ -57,9 +57,8 @@ def start(
     env: Mapping[str, str],
     cwd: Path | None = None,
     stdin: int = subprocess.DEVNULL,
-    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
-    """Start `args` as the leader of a process group of its own, with standard output in a pipe.
+    """Start `args` as the leader of a process group of its own, with its output in pipes.
 
     Raises JobError `internal` when the program cannot be started.
     """
@@ -70,12 +69,19 @@ def start(
             cwd=cwd,
             stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=subprocess.PIPE,
             start_new_session=True,
             creationflags=_NEW_GROUP,
         )
     except OSError as error:
         raise JobError("internal", f"{args[0]} could not be started: {error.strerror}.") from error
+
+
+def pipes_of(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+    """Standard input, output and error of a process that was started with pipes for all three."""
+    if not (process.stdin and process.stdout and process.stderr):
+        raise ValueError("the process was started without pipes")
+    return process.stdin, process.stdout, process.stderr
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
