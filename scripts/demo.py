@@ -1,0 +1,250 @@
+"""`make demo`: the whole service on the sample video, over real HTTP, from nothing to a verified callback.
+
+It starts `coop up` on free ports and a folder of its own, a small video site and a callback receiver, registers a
+client, submits the sample as a production server would, and prints the delivered result as JSON on stdout. All else
+goes to stderr. Exit code 0 only when the callback came with a valid signature and `success: true`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import requests
+from standardwebhooks import Webhook
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from coop.progress import follow  # noqa: E402  # the folder of the project is known only now
+from coop.supervisor import end_tree  # noqa: E402
+from tests.support.callback_receiver import CallbackReceiver  # noqa: E402
+from tests.support.sites import Site, running_site  # noqa: E402
+
+START_SECONDS = 120.0
+JOB_SECONDS = 120.0
+# Known and free of surprises: no key, no `.env`, nothing of an installed service.
+ENVIRONMENT = {
+    "COOP_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
+    "COOP_SITES": "all",
+    "COOP_FLOWER_PORT": "0",
+    "COOP_TRANSCRIBER": "local",
+    "COOP_ANALYZER": "offline",
+}
+FACTS = {
+    "title": "Why is your laptop so slow?",
+    "description": "Three quick fixes for a slow laptop: dust, auto-start programs and a full drive.",
+    "channel": "Laptop Doctor",
+    "uploaded": "2026-03-14T09:26:53Z",
+    "views": 651009,
+    "likes": 14156,
+}
+
+
+class DemoError(Exception):
+    """The demo did not show what it should."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A production server: what it was given, and how it signs."""
+
+    gateway: str
+    credentials: dict[str, str]
+
+    def post(self, path: str, document: dict[str, Any], **headers: str) -> requests.Response:
+        body = json.dumps(document)
+        message_id, now = f"msg_{time.time_ns()}", datetime.now(UTC)
+        signature = Webhook(self.credentials["signingSecret"]).sign(message_id, now, f"POST {path}\n{body}")
+        signed = {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signature,
+            "Content-Type": "application/json",
+        }
+        answer = requests.post(
+            self.gateway + path, body.encode(), headers={**self._key(), **signed, **headers}, timeout=JOB_SECONDS
+        )
+        return _good(answer)
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        return _good(requests.get(url, headers=self._key(), timeout=JOB_SECONDS, **options))
+
+    def events(self, url: str) -> Iterator[dict[str, Any]]:
+        """The job document, at the start and after each change, until the last."""
+        with self.get(url, stream=True) as answer:
+            for line in answer.iter_lines(chunk_size=1):
+                if line.startswith(b"data:"):
+                    yield json.loads(line.removeprefix(b"data:"))
+
+    def _key(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.credentials['apiKey']}"}
+
+
+def main() -> int:
+    started = time.monotonic()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coop-demo-", ignore_cleanup_errors=True)))
+        site = stack.enter_context(running_site())
+        receiver = stack.enter_context(CallbackReceiver())
+        addresses = stack.enter_context(running_service(folder))
+        say(f"ready after {time.monotonic() - started:.1f} s")
+        credentials = register_client(folder)
+        receiver.secret = credentials["signingSecret"]
+        try:
+            document = run_job(Caller(addresses["gateway"], credentials), site, receiver)
+        except (DemoError, TimeoutError, requests.RequestException) as error:
+            say(f"FAILED: {error}\n--- the end of the log\n{_tail(folder / 'coop.log')}")
+            return 1
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+    say(f"the demo took {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def run_job(caller: Caller, site: Site, receiver: CallbackReceiver) -> dict[str, Any]:
+    """Submit the sample, watch it, and give back the delivered document, verified in every way."""
+    page = site.add_video("laptop", (ROOT / "samples" / "sample.mp4").read_bytes(), **FACTS)
+    request = {
+        "requestId": f"req_{time.time_ns() // 1_000_000}",
+        "videoUrl": page,
+        "priority": "normal",
+        "timestamp": datetime.now(UTC).isoformat(),
+        "serverInfo": {"serverId": "web-demo-01", "callbackUrl": receiver.url},
+        "options": {"language": "en", "ideas": 3},
+    }
+    say(f"submitting {page} as {request['requestId']}")
+    submitted = time.monotonic()
+    accepted = caller.post("/api/process-video", request).json()
+    follow(caller.events(accepted["eventsUrl"]), sys.stderr)
+    callback = receiver.wait(JOB_SECONDS)
+    took = time.monotonic() - submitted
+    if callback.problem:
+        raise DemoError(f"the callback's signature is not valid: {callback.problem}")
+    document = callback.document
+    if document.get("success") is not True:
+        raise DemoError(f"the job failed: {json.dumps(document.get('error'))}")
+    say("the callback arrived, its signature is valid")
+    check_reads(caller, accepted["statusUrl"], request, document)
+    report(document, took)
+    return document
+
+
+def check_reads(caller: Caller, status_url: str, request: dict[str, Any], delivered: dict[str, Any]) -> None:
+    """What is read from the gateway is what was delivered."""
+    if caller.get(status_url).json()["result"] != delivered["result"]:
+        raise DemoError(f"GET {status_url} gives another result than the callback")
+    if caller.post("/api/process-video", request, Prefer="wait=5").json() != delivered:
+        raise DemoError("the same request again, waiting, gives another document than the callback")
+    say("GET and Prefer: wait give the same result")
+
+
+def report(document: dict[str, Any], took: float) -> None:
+    rate = word_error_rate(
+        (ROOT / "samples" / "sample.txt").read_text(encoding="utf-8"), document["result"]["transcript"]
+    )
+    say(f"word error rate against samples/sample.txt: {rate:.3f}")
+    say(f"the job took {document['processingTime'] / 1000:.2f} s, {took:.2f} s from POST to callback")
+
+
+def word_error_rate(spoken: str, heard: str) -> float:
+    """Of words alone: without case and punctuation."""
+    plain = jiwer.Compose(
+        [
+            jiwer.ToLowerCase(),
+            jiwer.RemovePunctuation(),
+            jiwer.SubstituteRegexes({r"\s+": " "}),
+            jiwer.Strip(),
+            jiwer.ReduceToListOfListOfWords(),
+        ]
+    )
+    return float(jiwer.wer(spoken, heard, reference_transform=plain, hypothesis_transform=plain))
+
+
+@contextmanager
+def running_service(folder: Path) -> Iterator[dict[str, str]]:
+    """`coop up` with its data in `folder`; the addresses it printed, by part."""
+    say("starting coop up: Redis, gateway, worker, Flower")
+    group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
+    with (
+        (folder / "coop.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "coop.cli", "up", "--port", "0"],
+            **(group | {"cwd": folder, "env": environment(folder), "stdout": subprocess.PIPE, "stderr": log}),
+            text=True,
+        ) as service,
+    ):
+        try:
+            yield wait_until_ready(service, folder)
+        finally:
+            end_tree(service.pid, grace_seconds=60)
+
+
+def wait_until_ready(service: subprocess.Popen[str], folder: Path) -> dict[str, str]:
+    """The addresses of all parts. Raises SystemExit with the log when they do not come."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        assert service.stdout
+        for line in service.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    addresses: dict[str, str] = {}
+    end = time.monotonic() + START_SECONDS
+    while not {"redis", "gateway", "worker", "flower"} <= addresses.keys():
+        try:
+            line = lines.get(timeout=max(0, end - time.monotonic()))
+        except queue.Empty:
+            line = None
+        if line is None:
+            raise SystemExit(f"coop up did not get ready; has: {addresses}\n{_tail(folder / 'coop.log')}")
+        name, _, address = line.strip().partition(" ")
+        addresses[name] = address
+        say(f"  {name} {address.split(' ')[0]}")
+    return addresses
+
+
+def register_client(folder: Path) -> dict[str, str]:
+    command = [sys.executable, "-m", "coop.cli", "client", "add", "web-demo-01", "--callback-host", "127.0.0.1"]
+    answer = subprocess.run(
+        command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, check=True, timeout=60
+    )
+    made: dict[str, str] = json.loads(answer.stdout)
+    return made
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COOP_", "OPENAI_", "FLOWER_"))}
+    return {**kept, **ENVIRONMENT, "COOP_DATA_DIR": str(folder)}
+
+
+def _good(answer: requests.Response) -> requests.Response:
+    if not answer.ok:
+        raise DemoError(f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}")
+    return answer
+
+
+def _tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
