@@ -61,6 +61,7 @@ class EmbeddedRedis:
         """Run the server and wait until it answers. Raises EmbeddedRedisError."""
         binary = _server_binary()
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)  # what Redis writes there holds signing secrets
         self._take_folder()
         self.poll()  # after a death: collects the child that was
         try:

@@ -197,8 +197,7 @@ def wait_until_ready(service: subprocess.Popen[str], folder: Path) -> dict[str, 
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
-        assert service.stdout
-        for line in service.stdout:
+        for line in service.stdout or ():
             lines.put(line)
         lines.put(None)
 

@@ -55,6 +55,10 @@ def test_the_password_is_in_no_argument_and_in_no_file_others_can_read(server: E
     assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
 
 
+def test_its_data_are_its_owners_alone(server: EmbeddedRedis, tmp_path: Path) -> None:
+    assert stat.S_IMODE((tmp_path / "redis").stat().st_mode) == 0o700
+
+
 def test_data_outlive_a_stop(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as first:
         _ask(first.url, "SET", "kept", "yes")
