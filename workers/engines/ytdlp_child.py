@@ -30,10 +30,10 @@ _MAX_WARNINGS = 50
 
 # What the stages read of yt-dlp's dictionary. The rest, above all hundreds of formats, stays in this process.
 _KEPT = (
-    *("id", "extractor", "extractor_key", "webpage_url", "original_url", "http_headers"),
+    *("id", "extractor", "extractor_key", "webpage_url", "webpage_url_domain", "original_url", "http_headers"),
     *("title", "description", "tags", "categories", "chapters", "heatmap", "language", "duration"),
     *("channel", "uploader", "creator", "view_count", "like_count"),
-    *("timestamp", "release_timestamp", "upload_date", "release_date"),
+    *("timestamp", "release_timestamp"),
 )
 
 
@@ -83,6 +83,8 @@ class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]  # yt-dlp has no type
     def urlopen(self, req: Any) -> Any:
         response = super().urlopen(req)
         response.fp = _BoundedBody(response.fp, self)
+        # The generic extractor would call a file's date the date of publication.
+        del response.headers["Last-Modified"]
         return response
 
     def spend(self, count: int) -> None:

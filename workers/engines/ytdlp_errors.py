@@ -168,7 +168,8 @@ def _message(code: str, text: str) -> str | None:
     if code not in ("source_error", "download_failed", "internal", "geo_blocked", "not_yet_live"):
         return None
     first = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().partition("\n")[0]
-    first = re.split(r"; please report this issue|\(caused by|You might want to use", first)[0]
+    # Its advice to report, its Python objects, and the address of the proxy, which holds a secret, are not for callers.
+    first = re.split(r"; please report this issue|\(caused by|You might want to use|: \(['\"]|socks5h?://", first)[0]
     first = first.removeprefix("ERROR: ").strip()
     return f"The site failed: {first[:300]}" if first and code != "internal" else (first[:300] or None)
 
