@@ -45,7 +45,15 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except _foreseen() as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    from coop.errors import Problem
+
+    if isinstance(error, Problem):
+        return f"{error.title}: {error.detail}" if error.detail else error.title
+    return str(error)
 
 
 def _foreseen() -> tuple[type[Exception], ...]:
