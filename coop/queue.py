@@ -31,6 +31,7 @@ def use_as_publisher(url: str, timeout_seconds: float) -> None:
     """Make this process publish to that Redis, and fail fast when it does not answer: a caller waits."""
     options = dict(app.conf.broker_transport_options)
     options.update(socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, retry_on_timeout=False)
+    options.update(max_retries=1, interval_start=0, interval_step=0)  # of the connection, before it is given up
     app.conf.update(broker_url=url, broker_read_url=None, broker_write_url=None, broker_transport_options=options)
     app.conf.broker_pool_acquire_timeout = timeout_seconds
     close()

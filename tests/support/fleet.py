@@ -1,0 +1,145 @@
+"""Real worker processes for tests, with the stub stages of `tests.support.stub_worker`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import redis
+
+from coop import queue
+from coop.clients import ClientRegistry
+from coop.job_store import JobStore
+from coop.jobs import STAGES, DeliveryStatus, Job, job_id_of
+from tests.support.jobs import CLIENT, new_job, settings_of
+from workers.run import celery_command
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T | None], seconds: float = 20, what: str = "it") -> T:
+    """The first true answer of `look`, asked again and again. AssertionError when there is none in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = look()
+        if answer:
+            return answer
+        time.sleep(0.03)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+class Worker:
+    """One Celery process. Its log is in `folder`."""
+
+    def __init__(
+        self, redis_url: str, folder: Path, name: str = "mill", app: str = "tests.support.stub_worker", **variables: str
+    ) -> None:
+        self.log = folder / f"{name}.log"
+        self.data_dir = folder / name
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("COOP_", "OPENAI_"))},
+            "COOP_REDIS_URL": redis_url,
+            "COOP_DATA_DIR": str(self.data_dir),
+            "COOP_MACHINE": name,
+            "COOP_ALLOW_NETWORKS": "127.0.0.0/8",
+            "COOP_LOG_FORMAT": "json",
+            "COOP_SLOTS": "4",
+            **{f"COOP_{key.upper()}": value for key, value in variables.items()},
+        }
+        command = celery_command(list(STAGES), int(self.environment["COOP_SLOTS"]), name)
+        self.command = [app if part == "workers.app" else part for part in command]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Worker:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, stdout=log, stderr=log, cwd=Path(__file__).parents[2]
+            )
+        return self
+
+    def wait_until_ready(self) -> Worker:
+        eventually(lambda: b"worker ready" in self.log.read_bytes(), 30, f"{self.log.read_text()}\nreadiness")
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def wait(self, seconds: float = 30) -> int:
+        assert self.process
+        return self.process.wait(seconds)
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            try:
+                self.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class Fleet:
+    """A Redis with a client registered, and the workers on it."""
+
+    def __init__(self, redis_url: str, folder: Path) -> None:
+        self.redis_url = redis_url
+        self.folder = folder
+        self.redis = redis.Redis.from_url(redis_url)
+        self.store = JobStore(self.redis, settings_of(redis_url))
+        self.secret = ClientRegistry(self.redis).add(CLIENT).signing_secret
+        self.workers: list[Worker] = []
+        queue.use_as_publisher(redis_url, 5)
+
+    def start(self, name: str = "mill", **variables: str) -> Worker:
+        worker = Worker(self.redis_url, self.folder, name, **{"lease_seconds": "2", **variables}).start()
+        self.workers.append(worker)
+        return worker.wait_until_ready()
+
+    def submit(self, request_id: str = "r1", video_url: str = "https://stub/", callback_url: str | None = None) -> str:
+        """Accept a job and send its first message, as the gateway does; returns the job's id."""
+        job = self.store.accept(new_job(request_id, video_url=video_url, callback_url=callback_url)).job
+        queue.enqueue(job)
+        return job.id
+
+    def job(self, request_id: str = "r1") -> Job:
+        job = self.store.get(job_id_of(CLIENT, request_id))
+        assert job
+        return job
+
+    def when(self, is_so: Callable[[Job], object], request_id: str = "r1", seconds: float = 20) -> Job:
+        """The job once `is_so(job)` is true."""
+        return eventually(
+            lambda: job if is_so(job := self.job(request_id)) else None, seconds, f"what was waited for of {request_id}"
+        )
+
+    def ended(self, request_id: str = "r1", seconds: float = 20) -> Job:
+        """The job once its outcome is there and its delivery is over."""
+        return self.when(
+            lambda job: job.status.is_final and job.delivery.status is not DeliveryStatus.PENDING, request_id, seconds
+        )
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+        queue.close()
+        self.redis.close()
+
+
+@contextmanager
+def fleet_on(redis_url: str, folder: Path) -> Iterator[Fleet]:
+    fleet = Fleet(redis_url, folder)
+    try:
+        yield fleet
+    finally:
+        fleet.close()
