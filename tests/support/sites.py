@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -135,6 +136,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, site: Site, host: str) -> None:
         self.site = site
         self.stopping = threading.Event()
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -168,7 +170,8 @@ class Site:
         self._thread.start()
 
     def url(self, path: str) -> str:
-        return f"http://{self.host}:{self.port}{path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{path}"
 
     def add(self, path: str, answer: Answer) -> str:
         """Answer `path` so; its URL."""

@@ -21,7 +21,7 @@ from typing import Any
 from coop.errors import JobError
 from coop.logs import get_logger
 from workers.engines.deadline import Deadline
-from workers.engines.process import MemoryWatch, clean_environment, kill_tree, pipes_of, start
+from workers.engines.process import MEMORY_BYTES, MemoryWatch, clean_environment, kill_tree, pipes_of, start
 
 log = get_logger(__name__)
 
@@ -37,13 +37,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 class Child:
     """One child that runs `python -m MODULE`. Used by one thread at a time."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, memory_bytes: int = MEMORY_BYTES) -> None:
         self._module = module
         self._process = _start_python(module)
         self._stdin, self._stdout, self._stderr = pipes_of(self._process)
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._last_words: deque[bytes] = deque(maxlen=_LAST_WORDS)
-        self._memory = MemoryWatch(self._process.pid)
+        self._memory = MemoryWatch(self._process.pid, memory_bytes)
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_answers, self._read_log)]
         for reader in self._readers:
             reader.start()
