@@ -6,7 +6,9 @@ so what is validated, what is sent and what is documented cannot differ.
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -77,15 +79,15 @@ class SubmitRequest(Request):
 
 
 class Accepted(Document):
-    """The job is kept and will be done."""
+    """The job is kept and will be done. What the same request sent again is told, too."""
 
     success: Literal[True] = True
     request_id: str
-    status: JobStatus
+    status: Literal[JobStatus.QUEUED] = JobStatus.QUEUED
     status_url: str
     events_url: str
-    queue_position: int | None = Field(description="How many jobs go before it; null once it no longer waits.")
-    estimated_seconds: int | None = Field(description="Until its end, from the fleet's recent pace; null if unknown.")
+    queue_position: int = Field(description="How many jobs went before it when it was accepted.")
+    estimated_seconds: int = Field(description="Until its end, by the fleet's recent pace.")
 
 
 class Cost(Document):
@@ -212,6 +214,14 @@ class JobList(Document):
     next_cursor: str | None
 
 
+class JobListQuery(Request):
+    """What `GET /api/jobs` may be asked."""
+
+    status: JobStatus | None = Field(None, description="Jobs with this status only.")
+    limit: int = Field(20, ge=1, le=100, description="Jobs per page.")
+    cursor: str | None = Field(None, max_length=512, description="The `nextCursor` of the page before.")
+
+
 class FieldError(Document):
     """One field that does not fit: its path, dotted, and what is wrong with it."""
 
@@ -331,6 +341,12 @@ def job_document(
 def without_result(document: JobDocument) -> bytes:
     """The JSON of lists and events, which leave `result` out: it can be large and is asked for by itself."""
     return document.model_dump_json(by_alias=True, exclude={"result"}).encode()
+
+
+def job_list_body(jobs: Iterable[JobDocument], next_cursor: str | None) -> bytes:
+    """A page of jobs as JSON, each without its `result`."""
+    page = b",".join(without_result(job) for job in jobs)
+    return b'{"jobs":[' + page + b'],"nextCursor":' + json.dumps(next_cursor).encode() + b"}"
 
 
 def _stage_document(record: StageRecord) -> StageDocument:

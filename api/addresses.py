@@ -1,0 +1,22 @@
+"""The addresses of this gateway that callers are told."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import request
+
+from api.services import services
+
+
+def base_url() -> str:
+    """COOP_PUBLIC_URL, else the address that the request came to; without a slash at the end."""
+    return (services().settings.public_url or request.host_url).rstrip("/")
+
+
+def job_url(request_id: str) -> str:
+    return f"{base_url()}/api/jobs/{quote(request_id, safe=':')}"
+
+
+def events_url(request_id: str) -> str:
+    return f"{job_url(request_id)}/events"

@@ -1,0 +1,72 @@
+"""Reading a request's JSON strictly: what two parsers could read differently is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ValidationError
+
+from coop.errors import Problem
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def raw_body() -> bytes:
+    """The body as it was sent. Raises RequestEntityTooLarge above the limit, with or without a Content-Length."""
+    return request.get_data(cache=True)
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value of `body`. Raises Problem `malformed_json`: also for a name twice in an object, NaN, too deep."""
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise Problem("malformed_json", "The body is not UTF-8.") from error
+    except RecursionError as error:
+        raise Problem("malformed_json", "The body is nested too deeply.") from error
+    except ValueError as error:
+        raise Problem("malformed_json", str(error)) from error
+
+
+def read_model(model: type[M]) -> M:
+    """The request's body as a model. Raises Problem: unsupported_media_type, malformed_json, invalid_request."""
+    if request.mimetype != "application/json":
+        raise Problem("unsupported_media_type", "Send the body as application/json.")
+    body = raw_body()
+    read_json(body)
+    try:
+        return model.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        raise problem_of(error) from error
+
+
+def read_query(model: type[M]) -> M:
+    """The query string as a model. Raises Problem `invalid_request`, also for a name that is not known."""
+    try:
+        return model.model_validate(request.args.to_dict(), by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise problem_of(error) from error
+
+
+def problem_of(error: ValidationError) -> Problem:
+    """The problem that names each wrong field; what was sent is not repeated, for it may be a key."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    if any(row["type"] == "json_invalid" for row in found):  # what pydantic's parser refuses, such as half a surrogate
+        return Problem("malformed_json", found[0]["msg"])
+    errors = [{"field": ".".join(map(str, row["loc"])), "detail": row["msg"]} for row in found]
+    return Problem("invalid_request", "Some fields do not fit; `errors` names them.", errors)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

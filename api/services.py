@@ -1,0 +1,64 @@
+"""What the routes work with: one set per process, kept in the Flask app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from flask import Flask, current_app
+
+from api.holds import Holds
+from api.traffic import Traffic
+from coop import queue
+from coop.clients import ClientRegistry
+from coop.events import Changes
+from coop.job_store import JobStore
+from coop.redis_client import GATEWAY_TIMEOUT_SECONDS, connect, redis_url
+from coop.settings import Settings
+
+_EXTENSION = "coop"
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    redis: redis.Redis
+    store: JobStore
+    clients: ClientRegistry
+    changes: Changes
+    holds: Holds
+    traffic: Traffic
+
+    def close(self) -> None:
+        """End the threads and connections of this process' gateway; what was counted is written first."""
+        self.changes.stop()
+        self.traffic.stop()
+        self.redis.close()
+
+
+def open_services(settings: Settings) -> Services:
+    """Connect; nothing is asked of Redis yet, so that a gateway starts while Redis is away."""
+    # One more try: after Redis was restarted, every connection of the pool fails once.
+    client = connect(settings, timeout_seconds=GATEWAY_TIMEOUT_SECONDS, retries=1)
+    # Each thread may need a connection at the same moment: all held requests wake when Redis comes back.
+    client.connection_pool.max_connections = settings.gateway_threads + 16
+    queue.use_as_publisher(redis_url(settings), GATEWAY_TIMEOUT_SECONDS)
+    return Services(
+        settings=settings,
+        redis=client,
+        store=JobStore(client, settings),
+        clients=ClientRegistry(client),
+        changes=Changes(client),
+        holds=Holds(settings.gateway_threads),
+        traffic=Traffic(client),
+    )
+
+
+def install(app: Flask, found: Services) -> None:
+    app.extensions[_EXTENSION] = found
+
+
+def services() -> Services:
+    """The services of the app that answers the present request."""
+    found: Services = current_app.extensions[_EXTENSION]
+    return found
