@@ -39,7 +39,7 @@ test-faults: $(STAMP) ## The tests that break things, in their long form
 	$(BIN)/pytest -m long --timeout=3600
 
 requirements: $(STAMP) ## Compile requirements*.txt anew from requirements*.in
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-dev requirements-gateway; do \
 	  $(BIN)/uv pip compile --quiet $$name.in -o $$name.txt --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --custom-compile-command "make requirements" || exit 1; \
 	done
