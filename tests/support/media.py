@@ -22,17 +22,20 @@ def make_media(
     sound: str | None = "tone",
     picture: bool = True,
     audio_codec: str = "aac",
+    cover: Path | None = None,
     more: tuple[str, ...] = (),
 ) -> bytes:
     """Write a media file in the container of `path`'s extension, and give back its bytes.
 
-    `sound`: `tone`, `silence`, `music` or None for a silent film; `more`: further output options of ffmpeg.
+    `sound`: `tone`, `silence`, `music` or None for a silent film; `cover`: a picture to attach; `more`: further output options of ffmpeg.
     """
     inputs: list[str] = []
     if picture:
         inputs += [part.format(seconds=seconds) for part in _PICTURE]
     if sound:
         inputs += ["-f", "lavfi", "-i", _SOUNDS[sound].format(seconds=seconds)]
+    if cover:
+        inputs += ["-i", str(cover), "-map", "0", "-map", "1", "-disposition:v:0", "attached_pic"]
     codecs = ["-c:v", "mpeg4", "-q:v", "20"] if picture else []
     codecs += ["-c:a", audio_codec, "-b:a", "48k"] if sound else []
     command = [find_ffmpeg(None), "-nostdin", "-v", "error", "-y", *inputs, *codecs, *more, str(path)]

@@ -7,6 +7,7 @@ files or addresses is not opened at all, whatever it is called.
 from __future__ import annotations
 
 import functools
+import math
 import re
 import shutil
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from workers.engines.deadline import Deadline
 from workers.engines.process import CompletedOutput, run_program
 
 SAMPLE_RATE = 16_000
+_MOST_THREADS = 4
 
 # Containers that video sites deliver. None of them names other files; hls, dash, concat, image2 and the like do.
 _CONTAINERS = (
@@ -146,8 +148,7 @@ def _take_out(media: Path, target: Path, how: Sequence[str], settings: Settings,
     """Write the first audio stream to `target`; the length of the longest stream, in seconds.
 
     Video is read through beside it, undecoded, so that the length is that of the media and not of its sound alone.
-    The sound is decoded as well: a stream that only looks like one is found out here. Progress goes to a pipe, so
-    that ffmpeg ends when the worker does.
+    The sound is decoded as well: a stream that only looks like one is found out here.
     """
     longest = ("-t", _longest(settings))
     plain = ("-map_metadata", "-1", "-map_chapters", "-1", "-fs", str(MAX_AUDIO_BYTES + 2**20))
@@ -171,7 +172,9 @@ def _longest(settings: Settings) -> str:
 
 
 def _run(settings: Settings, deadline: Deadline, path: Path, output: Sequence[str]) -> CompletedOutput:
-    args = [find_ffmpeg(settings.ffmpeg), "-nostdin", "-hide_banner", "-y", *_READ_SAFELY]
+    # A worker that is killed outright leaves its ffmpeg behind; this ends it. Counted is the time of all its threads.
+    limit = str(math.ceil(deadline.remaining() * _MOST_THREADS))
+    args = [find_ffmpeg(settings.ffmpeg), "-nostdin", "-hide_banner", "-y", "-timelimit", limit, *_READ_SAFELY]
     return run_program([*args, "-i", f"file:{path}", *output], deadline, cwd=path.parent)
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from coop.errors import JobError
 from coop.results import Audio, Segment
+from coop.settings import Settings, SettingsError
 from tests.integration.source.conftest import MakeWork
 from tests.support.media import make_media
 from tests.support.sites import Site, captioned_page, content, page, status, watch_page
-from workers.engines import ffmpeg
+from workers.engines import ffmpeg, ytdlp
+from workers.engines.deadline import Deadline
 from workers.stages import download, metadata
 
 VTT = "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\nHello <i>there</i>.\n\n00:00:01.500 --> 00:00:02.750\nGood bye.\n"
@@ -163,3 +167,48 @@ def test_the_extraction_holds_no_secret_of_the_worker(site: Site, work_on: MakeW
     metadata.run(work)
 
     assert "socks5h" not in json.dumps(json.loads(work.artifacts.load("extraction") or b""))
+
+
+def test_a_cookie_of_the_page_goes_with_the_download(site: Site, work_on: MakeWork, video: bytes) -> None:
+    def page_with_cookie(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Set-Cookie", "ticket=42; Path=/")
+        request.send_header("Content-Type", "text/html")
+        request.end_headers()
+        request.wfile.write(watch_page(site.url("/v.mp4")).encode())
+
+    def media_for_ticket(request: BaseHTTPRequestHandler) -> None:
+        allowed = "ticket=42" in (request.headers["Cookie"] or "")
+        (content(video) if allowed else status(403))(request)
+
+    work = work_on(site.add("/v", page_with_cookie))
+    site.add("/v.mp4", media_for_ticket)
+    metadata.run(work)
+
+    assert download.run(work).codec == "aac"
+    assert site.requests == ["/v", "/v.mp4"]
+
+
+def test_sites_that_are_not_taken_are_refused(site: Site, work_on: MakeWork, video: bytes) -> None:
+    work = work_on(site.add_video("watch", video))
+    for sites in ((), ("youtube", "tiktok")):
+        with pytest.raises(JobError, match="unsupported_url"):
+            metadata.run(dataclasses.replace(work, settings=work.settings.model_copy(update={"sites": sites})))
+
+    assert site.requests == []
+
+
+def test_a_site_may_be_named_in_any_case(site: Site, work_on: MakeWork, video: bytes) -> None:
+    work = work_on(site.add_video("watch", video))
+    named = work.settings.model_copy(update={"sites": ("Generic",)})
+
+    assert metadata.run(dataclasses.replace(work, settings=named)).extractor == "generic"
+
+
+def test_a_site_that_yt_dlp_does_not_know_is_named_with_those_near(settings: Settings) -> None:
+    with pytest.raises(SettingsError, match=r"COOP_SITES: yt-dlp has no extractor 'yuotube' \(near: .*youtube"):
+        ytdlp.check_sites(settings.model_copy(update={"sites": ("yuotube",)}), Deadline(30))
+
+
+def test_the_sites_that_yt_dlp_knows_are_taken(settings: Settings) -> None:
+    assert ytdlp.check_sites(settings.model_copy(update={"sites": ("YouTube", "tiktok")}), Deadline(30))
