@@ -63,10 +63,12 @@ def _foreseen() -> tuple[type[Exception], ...]:
 
     from coop.embedded_redis import EmbeddedRedisError
     from coop.errors import Problem
+    from coop.sdk import CoopError, Unreachable
     from coop.settings import SettingsError
     from coop.supervisor import SupervisorError
 
-    return SettingsError, EmbeddedRedisError, SupervisorError, Problem, redis.RedisError, requests.RequestException
+    ours = (SettingsError, EmbeddedRedisError, SupervisorError, Problem, CoopError, Unreachable)
+    return *ours, redis.RedisError, requests.RequestException
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
