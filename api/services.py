@@ -33,6 +33,7 @@ class Services:
         """End the threads and connections of this process' gateway; what was counted is written first."""
         self.changes.stop()
         self.traffic.stop()
+        queue.close()
         self.redis.close()
 
 
