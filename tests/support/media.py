@@ -27,7 +27,8 @@ def make_media(
 ) -> bytes:
     """Write a media file in the container of `path`'s extension, and give back its bytes.
 
-    `sound`: `tone`, `silence`, `music` or None for a silent film; `cover`: a picture to attach; `more`: further output options of ffmpeg.
+    `sound`: `tone`, `silence`, `music` or None for a silent film; `cover`: a picture to attach;
+    `more`: further output options of ffmpeg.
     """
     inputs: list[str] = []
     if picture:

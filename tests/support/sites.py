@@ -78,11 +78,12 @@ def page(text: str, content_type: str = "text/html; charset=utf-8") -> Answer:
 
 
 def content(body: bytes, content_type: str = "video/mp4", *, claimed: int | None = None) -> Answer:
-    """`body`, with a Content-Length that may be a lie."""
+    """`body`, with a Content-Length that may be a lie, and a date of the file, which is no date of publication."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Type", content_type)
+        request.send_header("Last-Modified", "Tue, 01 Jan 2019 00:00:00 GMT")
         request.send_header("Content-Length", str(len(body) if claimed is None else claimed))
         request.end_headers()
         if request.command != "HEAD":

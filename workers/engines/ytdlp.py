@@ -21,7 +21,10 @@ _MODULE = "workers.engines.ytdlp_child"
 
 # When the egress rules refused a connection of the request, these say no more than that something did not work.
 _VAGUE = frozenset(
-    {"source_error", "download_failed", "unsupported_url", "media_invalid", "video_unavailable", "no_audio", "internal"}
+    {
+        *("source_error", "download_failed", "unsupported_url", "media_invalid", "video_unavailable", "no_audio"),
+        *("internal", "url_not_allowed"),
+    }
 )
 
 

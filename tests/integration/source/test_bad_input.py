@@ -90,6 +90,7 @@ def test_a_redirect_to_a_private_address_is_refused(site: Site, private_site: Si
     error = failure_of(work_on(site.add("/out", redirect(private_site.add("/secret", page("secret"))))))
 
     assert error.code == "url_not_allowed"
+    assert "leads to a private or special address" in error.message
     assert private_site.requests == []
 
 

@@ -84,6 +84,24 @@ def test_what_is_no_media_is_invalid(content: bytes, either: Settings, tmp_path:
         extract(tmp_path / "v.mp4", either)
 
 
+@pytest.mark.parametrize(
+    "list_of_files",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{path}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile {path.name}\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["v.mp4", "v.m3u8"])
+def test_a_list_of_media_files_on_this_machine_is_not_followed(
+    list_of_files: str, name: str, either: Settings, tmp_path: Path
+) -> None:
+    make_media(tmp_path / "other.ts")
+    (tmp_path / name).write_text(list_of_files.format(path=tmp_path / "other.ts"))
+
+    with pytest.raises(JobError, match="media_invalid"):
+        extract(tmp_path / name, either)
+
+
 def test_a_silent_film_has_no_audio(either: Settings, tmp_path: Path) -> None:
     make_media(tmp_path / "v.mp4", sound=None)
 
