@@ -85,6 +85,19 @@ class Emotion(StrEnum):
     NEUTRAL = "neutral"
 
 
+class Tone(StrEnum):
+    """How a content idea speaks to its viewers."""
+
+    EDUCATIONAL = "educational"
+    ENTERTAINING = "entertaining"
+    INSPIRATIONAL = "inspirational"
+    HUMOROUS = "humorous"
+    CASUAL = "casual"
+    DRAMATIC = "dramatic"
+    PERSUASIVE = "persuasive"
+    SERIOUS = "serious"
+
+
 class Metadata(WireModel):
     """What the site says of the video. `published`: ISO 8601 UTC; `duration`: ISO 8601."""
 
@@ -178,11 +191,13 @@ class Transcript(WireModel):
 
 
 class Analysis(WireModel):
+    """What the video is like. `hook`: the words it opens with; `length_seconds`: measured, to the whole second."""
+
     hook: str
     entry_style: EntryStyle
     niche: str
     structure: Structure
-    length_seconds: float
+    length_seconds: int
     pace: Pace
     emotion: Emotion
 
@@ -202,7 +217,7 @@ class Idea(WireModel):
     hook: str
     outline: str
     suggested_length: int
-    tone: str
+    tone: Tone
 
 
 class IdeasReport(WireModel):

@@ -142,6 +142,9 @@ class Settings(BaseModel):
     text_api_key: SecretStr | None = Field(None, description="Key for analysis and ideas alone. Unset: OPENAI_API_KEY.")
     text_base_url: str | None = Field(None, description="Server for analysis and ideas alone. Unset: OPENAI_BASE_URL.")
     text_model: str = Field("gpt-6-luna", description="Model of the openai analyzer.")
+    text_reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
+        None, description="Reasoning that is asked of the text model. Unset: the model's own default."
+    )
     text_timeout_seconds: Seconds = Field(60, description="Time one analysis or ideas request may take.")
     text_usd_per_million_input: float | None = Field(
         None, ge=0, description="Price of a million input tokens. Unset: the price table."

@@ -426,11 +426,12 @@ class _Example:
                 return schema.get("minimum", 30)
 
 
+# Fifteen, so that the titles of ten ideas with four texts each are ten.
 _SAYINGS = (
     "Quiet fans for hot summers", "A cable that burnt down", "Old cases worth keeping", "Why screens flicker",
     "Three tools on my bench", "Paste like a professional", "My first broken board", "Dust is the enemy",
     "Memory that lies to you", "When cheap is fine", "Loud drives and short lives", "Ports nobody uses",
-    "The screw that fits all", "Rescue a wet keyboard", "Light without heat", "Thunder and surge strips",
+    "The screw that fits all", "Rescue a wet keyboard", "Light without heat",
 )  # fmt: skip
 
 
