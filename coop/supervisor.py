@@ -85,6 +85,11 @@ class Child:
             self._process.wait()
 
 
+def backoff_seconds(failures: int) -> float:
+    """The pause after so many deaths in a row, at least one."""
+    return min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
+
+
 def _new_group() -> int:
     if sys.platform == "win32":
         return subprocess.CREATE_NEW_PROCESS_GROUP
@@ -182,7 +187,7 @@ class Supervisor:
         elif (code := watched.part.poll()) is not None:
             lasted = now - watched.started_at
             watched.failures = 1 if lasted > STEADY_SECONDS else watched.failures + 1
-            delay = min(FIRST_BACKOFF_SECONDS * 2 ** (watched.failures - 1), LONGEST_BACKOFF_SECONDS)
+            delay = backoff_seconds(watched.failures)
             watched.start_at = now + delay
             _log.warning("part ended, starting it again", part=watched.part.name, code=code, in_seconds=delay)
         elif not watched.announced and (line := watched.part.address()):
