@@ -29,6 +29,7 @@ _POLL_SECONDS = 0.1
 _MAX_ANSWER_BYTES = 64 * 2**20
 _MAX_LOG_LINE_BYTES = 2_000
 _LAST_WORDS = 20
+_CLOSE_SECONDS = 2.0
 _REQUESTS_PER_CHILD = 100
 _IDLE_SECONDS = 300.0
 _ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +54,10 @@ class Child:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._readers[0].is_alive()
 
     def request(self, method: str, params: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         """The child's result. Raises the JobError that the child reports, or `internal` (passing) when it crashed.
@@ -107,7 +112,10 @@ class Child:
         """Kill the child and all that it started."""
         kill_tree(self._process)
         for reader in self._readers:
-            reader.join()
+            reader.join(_CLOSE_SECONDS)
+        if any(reader.is_alive() for reader in self._readers):
+            # What a crashed child had started may hold a pipe open; its reader ends when that does.
+            return
         for pipe in (self._stdin, self._stdout, self._stderr):
             # What was buffered for a child that is gone cannot be written any more.
             with contextlib.suppress(OSError):
@@ -155,8 +163,13 @@ class ChildPool:
 
     def _take(self) -> Child:
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            child = self._idle.pop() if self._idle else None
+        if child is None:
+            return self._make()
+        if not child.has_ended:
+            return child
+        # Ended from outside while it was idle, as by a system that is short of memory.
+        child.close()
         return self._make()
 
     def _give_back(self, child: Child) -> None:
@@ -189,7 +202,7 @@ class ChildPool:
     def idle_pids(self) -> list[int]:
         """The processes that wait for requests."""
         with self._lock:
-            return [child.pid for child in self._idle]
+            return [child.pid for child in self._idle if not child.has_ended]
 
     def close(self) -> None:
         """End the idle children; busy ones end with their request."""

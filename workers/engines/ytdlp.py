@@ -55,7 +55,10 @@ def captions(entry: dict[str, Any], folder: Path, settings: Settings, deadline: 
 
 
 def check_sites(settings: Settings, deadline: Deadline) -> str:
-    """The version of yt-dlp, once it knows all names of COOP_SITES. Raises SettingsError for one that it does not."""
+    """The version of yt-dlp, once it knows all names of COOP_SITES; a warm child is there for the first job then.
+
+    Takes up to a few seconds. Raises SettingsError for a name that yt-dlp does not know.
+    """
     try:
         return str(_tool(settings).request("check_sites", {}, deadline)["version"])
     except JobError as error:

@@ -155,8 +155,12 @@ def _check_sites(names: list[str]) -> None:
 
 
 def check_sites(params: dict[str, Any]) -> dict[str, Any]:
-    """Refuse names of `params["sites"]` that yt-dlp does not know."""
-    _allowed_extractors(params["sites"])
+    """Refuse names of `params["sites"]` that are unknown, and load what the first page would wait for."""
+    with _downloader(params, _PAGE_BYTES) as (downloader, _warnings):
+        # The catch-all shows every page to every extractor, each of which is imported only then.
+        if "Generic" in downloader._ies:
+            for extractor in downloader._ies.values():
+                list(extractor.extract_from_webpage(downloader, "http://localhost/", ""))
     return {"version": yt_dlp.version.__version__}
 
 

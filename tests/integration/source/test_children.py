@@ -136,6 +136,16 @@ def test_a_child_is_replaced_after_its_number_of_requests() -> None:
     assert pids[0] == pids[1] != pids[2]
 
 
+def test_an_idle_child_that_was_killed_is_replaced() -> None:
+    pool = ChildPool(lambda: Child(ODD_JOBS))
+    killed = pool.request("pid", {}, Deadline(30))["pid"]
+    psutil.Process(killed).kill()
+    assert eventually(lambda: pool.idle_pids() == [])
+
+    assert pool.request("pid", {}, Deadline(30))["pid"] != killed
+    pool.close()
+
+
 def test_an_idle_child_is_ended() -> None:
     pool = ChildPool(lambda: Child(ODD_JOBS), idle_seconds=0.2)
     pid = pool.request("pid", {}, Deadline(30))["pid"]
