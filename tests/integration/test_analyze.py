@@ -162,6 +162,7 @@ def test_reasoning_effort_is_sent_only_when_set(tmp_path, server):
         (server_error(), "analysis_failed", True, None),
         (truncated_json(), "analysis_failed", True, None),
         (cut_off(), "analysis_failed", True, None),
+        (completion(json.dumps(ANSWER), finish_reason="length"), "analysis_failed", True, None),
         (no_choices(), "analysis_failed", True, None),
         (garbage(), "analysis_failed", True, None),
         (garbage("text/html"), "analysis_failed", True, None),

@@ -10,6 +10,7 @@ from coop.errors import Cancelled, JobError
 from coop.settings import Settings
 from tests.support.openai_server import (
     OpenAIServer,
+    error,
     hang_up,
     no_quota,
     rate_limited,
@@ -127,13 +128,16 @@ def test_a_cancelled_call_is_given_up_while_the_server_is_silent(server, endpoin
     with pytest.raises(Cancelled):
         ask(endpoint, _say_hello, Deadline(50, cancelled))
 
+    assert server.left.wait(10), "the connection was closed, not left open behind the stage"
+
 
 def test_the_words_of_a_server_and_the_key_do_not_reach_the_caller(server, endpoint, caplog):
-    server.script("chat", unauthorized())
+    server.script("chat", error(401, f"Incorrect API key provided: {server.api_key}.", kind="invalid_request_error"))
 
     failure = _failure(endpoint)
 
-    assert "sk-" not in failure.message
+    assert "Incorrect" not in failure.message
+    assert "Incorrect" in caplog.text
     assert server.api_key not in caplog.text
     assert server.api_key not in repr(endpoint)
 

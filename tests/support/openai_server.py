@@ -11,6 +11,7 @@ that strict mode does not take. All is well until a test says otherwise:
         server.delay["transcriptions"] = 0.5                     # seconds before each answer
         ...
         server.requests[-1].fields["response_format"]
+        server.left.wait(5)                                      # a caller hung up before its answer
 
 The usual answer of `transcriptions` is `says` as two segments, of `chat` an answer that fits the schema asked for, or
 what `server.answers[schema name]` holds: a JSON document, or a function of the request's fields that makes one.
@@ -20,7 +21,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -137,6 +140,7 @@ class OpenAIServer:
         self.answers: dict[str, Document | Callable[[Document], Document]] = {}
         self.delay: dict[str, float] = {"transcriptions": 0.0, "chat": 0.0}
         self.requests: list[Request] = []
+        self.left = threading.Event()  # set when a caller hung up before it was answered
         self.stopping = threading.Event()
         self._scripts: dict[str, deque[Reply]] = {"transcriptions": deque(), "chat": deque()}
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -159,7 +163,6 @@ class OpenAIServer:
 
     def reply_to(self, request: Request) -> Reply:
         self.requests.append(request)
-        self.stopping.wait(self.delay[request.endpoint])
         if request.headers.get("authorization") != f"Bearer {self.api_key}":
             return unauthorized()
         try:
@@ -230,7 +233,20 @@ class _Handler(BaseHTTPRequestHandler):
         except _BadRequestError as problem:
             self._send(error(400, str(problem), kind="invalid_request_error"))
             return
-        self._send(self.server.stand_in.reply_to(request))
+        reply = self.server.stand_in.reply_to(request)
+        if self._caller_waits(self.server.stand_in.delay[endpoint]):
+            self._send(reply)
+
+    def _caller_waits(self, seconds: float) -> bool:
+        """Wait before the answer, and see whether the caller waits too."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.server.stand_in.stopping.is_set():
+            hung_up, _, _ = select.select([self.connection], [], [], min(left, 0.05))
+            if hung_up:  # nothing more is due from the caller, so this is the end of the connection
+                self.close_connection = True
+                self.server.stand_in.left.set()
+                return False
+        return True
 
     def _send(self, reply: Reply) -> None:
         self.close_connection = reply.status is None
