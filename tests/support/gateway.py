@@ -36,6 +36,14 @@ def submission(request_id: str = "r1", **changes: Any) -> dict[str, Any]:
     return {"requestId": request_id, "videoUrl": VIDEO, **changes}
 
 
+def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
+    """The problem document that the answer must be."""
+    document: dict[str, Any] = response.get_json()
+    found = (response.status_code, response.mimetype, document.get("code"), document.get("status"))
+    assert found == (status, "application/problem+json", code, status), document
+    return document
+
+
 @dataclass
 class Caller:
     """A registered client that asks the app in this process, signing what must be signed."""
