@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 
 import pytest
 from yt_dlp.networking.common import Response
@@ -11,7 +10,7 @@ from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers, ProxyE
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
 from coop.errors import JobError
-from workers.engines.ytdlp_errors import job_error, not_yet_live
+from workers.engines.ytdlp_errors import job_error
 
 
 def raised(inner: Exception | None, message: str | None = None) -> DownloadError:
@@ -148,8 +147,3 @@ def test_messages_tell_no_advice_and_no_secret() -> None:
 
     assert message.endswith("Unable to connect to proxy")
     assert "report" not in message
-
-
-def test_a_premiere_is_tried_again_when_it_starts() -> None:
-    assert not_yet_live({"release_timestamp": time.time() + 3600}).retry_after == pytest.approx(3600, abs=5)
-    assert not_yet_live({}).retry_after is None

@@ -20,7 +20,8 @@ from yt_dlp.utils import YoutubeDLError
 from coop.errors import JobError
 from workers.engines.child_main import serve
 from workers.engines.formats import choose_formats, usable_formats
-from workers.engines.ytdlp_errors import code_of_text, job_error, not_yet_live
+from workers.engines.refusals import refuse_early, without_sound
+from workers.engines.ytdlp_errors import job_error
 
 _PAGE_BYTES = 64 * 2**20
 _CAPTION_BYTES = 8 * 2**20
@@ -172,11 +173,10 @@ def extract(params: dict[str, Any]) -> dict[str, Any]:
         except (YoutubeDLError, OSError) as error:
             raise job_error(error, warnings.text) from error
         info = downloader.sanitize_info(info)
-    _refuse(info, params, warnings)
-    formats = usable_formats(info)
-    chosen = choose_formats(formats, params["language"])
+    refuse_early(info, params["max_duration"], params["max_bytes"])
+    chosen = choose_formats(usable_formats(info), params["language"])
     if not chosen:
-        raise _without_sound(info, formats, warnings)
+        raise without_sound(info, warnings.text)
     slim = {name: info[name] for name in _KEPT if info.get(name) is not None}
     return slim | {"formats": chosen, "subtitles": _captions_of(info)}
 
@@ -203,36 +203,6 @@ def _single_video(downloader: _Downloader, info: dict[str, Any] | None) -> dict[
         raise JobError("unsupported_url")
     result: dict[str, Any] = entry
     return result
-
-
-def _refuse(info: dict[str, Any], params: dict[str, Any], warnings: _Warnings) -> None:
-    """Raise the JobError for a video that cannot be done, by what the site says of it."""
-    status = info.get("live_status")
-    if status == "is_upcoming":
-        raise not_yet_live(info)
-    if info.get("is_live") or status in ("is_live", "post_live"):
-        raise JobError("live_stream")
-    duration = info.get("duration")
-    if duration and duration > params["max_duration"]:
-        raise JobError("too_long", f"The video lasts {duration:.0f} s; {params['max_duration']} s are taken at most.")
-    sizes = [entry.get("filesize") for entry in usable_formats(info)]
-    if sizes and all(size and size > params["max_bytes"] for size in sizes):
-        raise JobError("too_large")
-
-
-_BY_AVAILABILITY = {"private": "video_private", "subscriber_only": "members_only", "premium_only": "members_only"}
-
-
-def _without_sound(info: dict[str, Any], formats: list[dict[str, Any]], warnings: _Warnings) -> JobError:
-    """Why no format is left to try."""
-    if formats:
-        return JobError("no_audio")
-    if info.get("_has_drm") or any(entry.get("has_drm") for entry in info.get("formats") or ()):
-        return JobError("drm_protected")
-    code = code_of_text(warnings.text) or _BY_AVAILABILITY.get(info.get("availability") or "")
-    if code is None and info.get("availability") == "needs_auth":
-        code = "age_restricted" if (info.get("age_limit") or 0) >= 18 else "login_required"
-    return JobError(code or "source_error")
 
 
 def _captions_of(info: dict[str, Any]) -> dict[str, dict[str, Any]]:

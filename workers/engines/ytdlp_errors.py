@@ -9,7 +9,6 @@ import email.utils
 import re
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers, RequestError, TransportError
 from yt_dlp.utils import (
@@ -172,10 +171,3 @@ def _message(code: str, text: str) -> str | None:
     first = re.split(r"; please report this issue|\(caused by|You might want to use|: \(['\"]|socks5h?://", first)[0]
     first = first.removeprefix("ERROR: ").strip()
     return f"The site failed: {first[:300]}" if first and code != "internal" else (first[:300] or None)
-
-
-def not_yet_live(info: dict[str, Any]) -> JobError:
-    """The error for a video that starts later, with the seconds until then where the site tells."""
-    starts = info.get("release_timestamp")
-    wait = max(60.0, float(starts) - time.time()) if isinstance(starts, (int, float)) else None
-    return JobError("not_yet_live", retry_after=wait)

@@ -64,6 +64,25 @@ def test_a_list_of_videos_is_refused(site: Site, work_on: MakeWork) -> None:
     assert failure_of(work_on(site.add("/list", page(feed, "text/xml")))).code == "playlist_not_supported"
 
 
+def test_a_page_of_several_videos_is_a_list(site: Site, work_on: MakeWork) -> None:
+    videos = "".join(f"<video src='/{n}.mp4'></video>" for n in range(2))
+
+    assert failure_of(work_on(site.add("/two", page(f"<html>{videos}</html>")))).code == "playlist_not_supported"
+
+
+def test_a_running_live_stream_is_refused(site: Site, work_on: MakeWork) -> None:
+    live = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:10,\n/7.ts\n"
+
+    assert failure_of(work_on(site.add("/live.m3u8", page(live, HLS)))).code == "live_stream"
+
+
+def test_a_protected_stream_is_refused(site: Site, work_on: MakeWork) -> None:
+    key = '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://key",KEYFORMAT="com.apple.streamingkeydelivery"'
+    url = site.add("/drm.m3u8", page(playlist(key, "#EXTINF:10,", "/1.ts"), HLS))
+
+    assert failure_of(work_on(url)).code == "drm_protected"
+
+
 def test_a_page_that_never_ends_is_too_large(site: Site, work_on: MakeWork) -> None:
     url = site.add("/endless", endless("text/html", b"<html>", b"<p>more</p>" * 10_000))
 

@@ -189,6 +189,13 @@ def test_a_cookie_of_the_page_goes_with_the_download(site: Site, work_on: MakeWo
     assert site.requests == ["/v", "/v.mp4"]
 
 
+def test_a_list_of_one_is_that_one(site: Site, work_on: MakeWork, video: bytes) -> None:
+    item = f"<item><title>One</title><link>{site.add_video('watch', video)}</link></item>"
+    feed = f'<?xml version="1.0"?><rss version="2.0"><channel><title>List</title>{item}</channel></rss>'
+
+    assert metadata.run(work_on(site.add("/list", page(feed, "text/xml")))).metadata.id == "watch"
+
+
 def test_sites_that_are_not_taken_are_refused(site: Site, work_on: MakeWork, video: bytes) -> None:
     work = work_on(site.add_video("watch", video))
     for sites in ((), ("youtube", "tiktok")):
