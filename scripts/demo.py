@@ -8,15 +8,11 @@ goes to stderr. Exit code 0 only when the callback came with a valid signature a
 from __future__ import annotations
 
 import json
-import os
-import queue
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,20 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from coop.progress import follow  # noqa: E402  # the folder of the project is known only now
-from coop.supervisor import end_tree  # noqa: E402
 from tests.support.callback_receiver import CallbackReceiver  # noqa: E402
+from tests.support.service import ServiceError, running_service  # noqa: E402
 from tests.support.sites import Site, running_site  # noqa: E402
 
-START_SECONDS = 120.0
 JOB_SECONDS = 120.0
-# Known and free of surprises: no key, no `.env`, nothing of an installed service.
-ENVIRONMENT = {
-    "COOP_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
-    "COOP_SITES": "all",
-    "COOP_FLOWER_PORT": "0",
-    "COOP_TRANSCRIBER": "local",
-    "COOP_ANALYZER": "offline",
-}
 FACTS = {
     "title": "Why is your laptop so slow?",
     "description": "Three quick fixes for a slow laptop: dust, auto-start programs and a full drive.",
@@ -101,14 +88,21 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coop-demo-", ignore_cleanup_errors=True)))
         site = stack.enter_context(running_site())
         receiver = stack.enter_context(CallbackReceiver())
-        addresses = stack.enter_context(running_service(folder))
+        say("starting coop up: Redis, gateway, worker, Flower")
+        try:
+            service = stack.enter_context(running_service(folder))
+        except ServiceError as error:
+            say(f"FAILED: {error}")
+            return 1
+        for part, address in service.addresses.items():
+            say(f"  {part} {address}")
         say(f"ready after {time.monotonic() - started:.1f} s")
-        credentials = register_client(folder)
+        credentials = service.add_client("web-demo-01", "--callback-host", "127.0.0.1")
         receiver.secret = credentials["signingSecret"]
         try:
-            document = run_job(Caller(addresses["gateway"], credentials), site, receiver)
+            document = run_job(Caller(service.addresses["gateway"], credentials), site, receiver)
         except (DemoError, TimeoutError, requests.RequestException) as error:
-            say(f"FAILED: {error}\n--- the end of the log\n{_tail(folder / 'coop.log')}")
+            say(f"FAILED: {error}\n--- the end of the log\n{service.log_tail()}")
             return 1
     print(json.dumps(document, ensure_ascii=False, indent=2))
     say(f"the demo took {time.monotonic() - started:.1f} s")
@@ -176,72 +170,10 @@ def word_error_rate(spoken: str, heard: str) -> float:
     return float(jiwer.wer(spoken, heard, reference_transform=plain, hypothesis_transform=plain))
 
 
-@contextmanager
-def running_service(folder: Path) -> Iterator[dict[str, str]]:
-    """`coop up` with its data in `folder`; the addresses it printed, by part."""
-    say("starting coop up: Redis, gateway, worker, Flower")
-    group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
-    with (
-        (folder / "coop.log").open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "coop.cli", "up", "--port", "0"],
-            **(group | {"cwd": folder, "env": environment(folder), "stdout": subprocess.PIPE, "stderr": log}),
-            text=True,
-        ) as service,
-    ):
-        try:
-            yield wait_until_ready(service, folder)
-        finally:
-            end_tree(service.pid, grace_seconds=60)
-
-
-def wait_until_ready(service: subprocess.Popen[str], folder: Path) -> dict[str, str]:
-    """The addresses of all parts. Raises SystemExit with the log when they do not come."""
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        for line in service.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    addresses: dict[str, str] = {}
-    end = time.monotonic() + START_SECONDS
-    while not {"redis", "gateway", "worker", "flower"} <= addresses.keys():
-        try:
-            line = lines.get(timeout=max(0, end - time.monotonic()))
-        except queue.Empty:
-            line = None
-        if line is None:
-            raise SystemExit(f"coop up did not get ready; has: {addresses}\n{_tail(folder / 'coop.log')}")
-        name, _, address = line.strip().partition(" ")
-        addresses[name] = address
-        say(f"  {name} {address.split(' ')[0]}")
-    return addresses
-
-
-def register_client(folder: Path) -> dict[str, str]:
-    command = [sys.executable, "-m", "coop.cli", "client", "add", "web-demo-01", "--callback-host", "127.0.0.1"]
-    answer = subprocess.run(
-        command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, check=True, timeout=60
-    )
-    made: dict[str, str] = json.loads(answer.stdout)
-    return made
-
-
-def environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COOP_", "OPENAI_", "FLOWER_"))}
-    return {**kept, **ENVIRONMENT, "COOP_DATA_DIR": str(folder)}
-
-
 def _good(answer: requests.Response) -> requests.Response:
     if not answer.ok:
         raise DemoError(f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}")
     return answer
-
-
-def _tail(log: Path, lines: int = 40) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def say(message: str) -> None:
