@@ -25,7 +25,8 @@ _SECURITY_HEADERS = {
 def create_app(settings: Settings) -> Flask:
     """The gateway as a WSGI application. Redis may be away: requests are answered with 503 until it is there."""
     app = Flask("api", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES
+    # One more than is taken: a body without Content-Length is not refused by Werkzeug, but cut off at this length.
+    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no page of another origin may call with a key
     install(app, open_services(settings))
     app.before_request(_start_clock)

@@ -16,8 +16,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def raw_body() -> bytes:
-    """The body as it was sent. Raises RequestEntityTooLarge above the limit, with or without a Content-Length."""
-    return request.get_data(cache=True)
+    """The body as it was sent. Raises Problem `body_too_large`, with or without a Content-Length."""
+    body = request.get_data(cache=True)
+    if len(body) > BODY_LIMIT_BYTES:
+        raise Problem("body_too_large", f"A body has at most {BODY_LIMIT_BYTES} bytes.")
+    return body
 
 
 def read_json(body: bytes) -> Any:
