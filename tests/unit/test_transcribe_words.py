@@ -76,6 +76,11 @@ def test_each_model_is_asked_for_the_best_it_knows(model, options):
     assert request_options(model, "de") == options
 
 
+def test_a_language_that_the_api_does_not_know_is_left_to_be_detected():
+    assert request_options("gpt-transcribe", "tlh") == {}
+    assert "language" not in request_options("whisper-1", "tlh")
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [

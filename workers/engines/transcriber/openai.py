@@ -77,7 +77,11 @@ def transcribe(
 
 
 def request_options(model: str, language: str | None) -> dict[str, Any]:
-    """What `model` takes beside the file. Only Whisper and the diarizing model tell times."""
+    """What `model` takes beside the file. Only Whisper and the diarizing model tell times.
+
+    A language that Whisper has no code for is no hint: the API would refuse the request.
+    """
+    language = language if language in _codes().values() else None
     hint = {"language": language} if language else {}
     if model.startswith("gpt-transcribe"):
         return {"languages": [language]} if language else {}  # knows one format, and hints in the plural
