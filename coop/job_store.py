@@ -45,6 +45,9 @@ CHANGES_CHANNEL = "coop:changes"
 WORKER_ALIVE_SECONDS = 20
 """A worker that has not been heard of for so long does not count among the machines."""
 
+ACCEPT_WITHIN_SECONDS = 2.0
+"""The gateway has answered 503 by then; a Redis that was frozen meanwhile must not accept the job after all."""
+
 Reason = Literal["due", "crashed", "lost"]
 
 
@@ -71,7 +74,10 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class Claim:
-    """A lease on one stage of one run of a job, and all that the stage needs. It is the licence to write."""
+    """A lease on one stage of one run of a job, and all that the stage needs. It is the licence to write.
+
+    `began_at`: when the job was accepted, or driven again.
+    """
 
     job: Job
     found: Found
@@ -81,12 +87,17 @@ class Claim:
     delivery_tries: int
     delivery_id: str | None
     outcome: bytes | None
+    began_at: int
     redis_ms: int
     claimed_at: float = field(default_factory=time.monotonic)
 
     def now_ms(self) -> int:
         """Redis' clock, reckoned from the claim: a worker's own clock may be off."""
         return self.redis_ms + self.elapsed_ms()
+
+    def age_seconds(self) -> float:
+        """Since the job was accepted, or driven again."""
+        return (self.now_ms() - self.began_at) / 1000
 
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.claimed_at) * 1000)
@@ -122,7 +133,7 @@ class JobStore:
     # Acceptance and reading
 
     def accept(self, new: NewJob) -> Acceptance:
-        """Keep a new job. Raises Problem `request_id_conflict` or `queue_full`."""
+        """Keep a new job: it is on disk when this returns. Raises Problem `request_id_conflict` or `queue_full`."""
         job_id = job_id_of(new.client, new.request_id)
         record = {
             "id": job_id,
@@ -134,9 +145,12 @@ class JobStore:
             "callback_url": new.callback_url or "",
             "fingerprint": new.fingerprint,
         }
-        alive_ms = WORKER_ALIVE_SECONDS * 1000
-        answer = self._call("accept", job_id, new.fingerprint, self._settings.max_queue, "", alive_ms, *_flat(record))
+        not_after = self.now_ms() + int(ACCEPT_WITHIN_SECONDS * 1000)
+        limits = (self._settings.max_queue, "", WORKER_ALIVE_SECONDS * 1000, not_after)
+        answer = self._call("accept", job_id, new.fingerprint, *limits, *_flat(record))
         outcome = answer[0].decode()
+        if outcome == "late":
+            raise redis.TimeoutError("Redis took up the job too late; it was not accepted")
         if outcome == "conflict":
             raise Problem("request_id_conflict")
         if outcome == "full":
@@ -220,6 +234,7 @@ class JobStore:
             delivery_tries=int(record.get("delivery_tries", 0)),
             delivery_id=record.get("delivery_id"),
             outcome=record["outcome"].encode() if "outcome" in record else None,
+            began_at=int(record.get("restarted_at", record["accepted_at"])),
             redis_ms=answer[1],
         )
 
@@ -249,13 +264,25 @@ class JobStore:
         ended = {**increments, **_ended(JobStatus.FAILED, claim.job, now)}
         return self._finish(claim, JobStatus.FAILED, body, StageStatus.FAILED, "", ended)
 
-    def postpone(self, claim: Claim, error: JobError, delay_seconds: float, increments: Mapping[str, float]) -> bool:
-        """Give the stage back, to be tried again after the delay by any worker. False: the claim was lost."""
-        return self._write("postpone", claim, int(delay_seconds * 1000), str(error), 1, json.dumps(increments))
+    def postpone(
+        self,
+        claim: Claim,
+        error: JobError,
+        delay_seconds: float,
+        increments: Mapping[str, float],
+        *,
+        failures: int = 1,
+    ) -> bool:
+        """Give the stage back, to be tried again after the delay by any worker. False: the claim was lost.
+
+        `failures`: how many this counts for against the stage's retry policy.
+        """
+        delay_ms = int(delay_seconds * 1000)
+        return self._write("postpone", claim, delay_ms, str(error), failures, json.dumps(increments))
 
     def hand_back(self, claim: Claim, error: JobError) -> bool:
         """Give the stage back unfinished, for any worker to begin at once; it does not count as a failure."""
-        return self._write("postpone", claim, 0, str(error), 0, "")
+        return self.postpone(claim, error, 0, {}, failures=0)
 
     def record_delivery(
         self,
@@ -290,6 +317,14 @@ class JobStore:
         """Jobs that have waited for a stage since before that time, the oldest first."""
         key = _waiting_key(stage, priority)
         return self._ids(self.redis.zrangebyscore(key, "-inf", before_ms, start=0, num=limit))
+
+    def have_waited(self, before_ms: float) -> list[tuple[Stage, Priority]]:
+        """The places where some job has waited since before that time, in one round trip."""
+        places = [(stage, priority) for stage in STAGES for priority in Priority]
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for place in places:
+                pipeline.zcount(_waiting_key(*place), "-inf", before_ms)
+            return [place for place, count in zip(places, pipeline.execute(), strict=True) if count]
 
     def waiting_since(self, stage: Stage, priority: Priority, job_id: str) -> float | None:
         since: float | None = self.redis.zscore(_waiting_key(stage, priority), job_id)
@@ -462,7 +497,9 @@ def _sources() -> Iterator[tuple[str, str]]:
     prelude = (folder / "prelude.lua").read_text(encoding="utf-8")
     for file in folder.iterdir():
         if file.name.endswith(".lua") and file.name != "prelude.lua":
-            yield file.name.removesuffix(".lua"), f"{prelude}\n{file.read_text(encoding='utf-8')}"
+            # Redis looks for the declaration in the first line.
+            declaration, _, body = file.read_text(encoding="utf-8").partition("\n")
+            yield file.name.removesuffix(".lua"), f"{declaration}\n{prelude}\n{body}"
 
 
 def _record_key(job_id: str) -> str:

@@ -6,6 +6,7 @@ A message carries the job's id and run, nothing else; its Celery id is `{job id}
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import cast
 
 import redis
@@ -76,12 +77,25 @@ def message_of(job: Job, stage: Stage) -> Signature:
     )
 
 
-def oldest_message(client: redis.Redis, stage: Stage, priority: Priority) -> str | None:
-    """The id of the job whose message has waited longest in that queue; None when it is empty."""
+def list_of(stage: Stage, priority: Priority) -> str:
+    """The Redis list of a stage's messages of one priority."""
     number = priority.message_priority
-    name = f"{stage.queue}{_PRIORITY_SEPARATOR}{number}" if number else stage.queue
-    message = cast(bytes | None, client.lindex(name, -1))
+    return f"{stage.queue}{_PRIORITY_SEPARATOR}{number}" if number else stage.queue
+
+
+def oldest_message(client: redis.Redis, stage: Stage, priority: Priority) -> tuple[str, int] | None:
+    """Job id and run of the message that has waited longest in that queue; None when it is empty."""
+    message = cast(bytes | None, client.lindex(list_of(stage, priority), -1))
     if message is None:
         return None
-    task_id: str = json.loads(message)["headers"]["id"]
-    return task_id.rsplit(":", 2)[0]
+    job_id, run, _ = str(json.loads(message)["headers"]["id"]).rsplit(":", 2)
+    return job_id, int(run)
+
+
+def oldest_messages(client: redis.Redis, stages: Collection[Stage]) -> dict[str, bytes]:
+    """The message that has waited longest, by list, of those stages' lists that are not empty; one round trip."""
+    names = [list_of(stage, priority) for stage in stages for priority in Priority]
+    with client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.lindex(name, -1)
+        return {name: message for name, message in zip(names, pipeline.execute(), strict=True) if message}

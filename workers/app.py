@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-import time
+from functools import partial
 from typing import Any
 
 import redis
-from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from coop.logs import configure_logs, get_logger
 from coop.queue import app
 from coop.settings import read_settings
-from workers import tasks, workspaces
+from workers import tasks, watch, workspaces
 from workers.process import this_process
 from workers.reaper import Reaper
 
@@ -21,12 +27,10 @@ __all__ = ["app", "tasks"]
 
 log = get_logger(__name__)
 
-HEARTBEAT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0
-"""Without a round trip to Redis for so long the process ends itself; its supervisor starts a fresh one."""
-EXIT_SILENT = 75
+_VITAL_THREADS = frozenset({"watch", "reaper", "lease-keeper"})
 
-_stop = threading.Event()
+_closing = threading.Event()  # set when the shutdown begins
+_stop = threading.Event()  # set at its end
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # celery has no types
@@ -34,27 +38,43 @@ def _setup_logging(**_: Any) -> None:
     configure_logs(read_settings())
 
 
-@worker_ready.connect  # type: ignore[untyped-decorator]  # celery has no types
-def _start(sender: Any, **_: Any) -> None:
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _watch(instance: Any, **_: Any) -> None:
+    # Before the first connection of Celery's own, which may be the one that hangs.
     process = this_process()
+    threading.excepthook = _end_without_vital_thread
     workspaces.sweep(process.settings.data_dir)
-    reaper = Reaper(process.store, process.settings.lease_seconds)
+    watching = watch.Watch(process, int(instance.concurrency), partial(watch.restart, process))
+    threading.Thread(target=watching.run, args=(_closing,), name="watch", daemon=True).start()
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]  # celery has no types
+def _reap(**_: Any) -> None:
+    process = this_process()
+    reaper = Reaper(process.store, process.settings)
     threading.Thread(target=reaper.run, args=(_stop,), name="reaper", daemon=True).start()
-    slots = int(sender.controller.concurrency) if hasattr(sender, "controller") else process.settings.slots
-    threading.Thread(target=_heartbeat, args=(slots,), name="heartbeat", daemon=True).start()
-    log.info("worker ready", worker=process.name, slots=slots)
+    log.info("worker ready", worker=process.name)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery has no types
 def _finish_or_hand_back(**_: Any) -> None:
+    _closing.set()
+    threading.Thread(target=_close_down, name="close-down", daemon=True).start()
+
+
+def _close_down() -> None:
+    """What still runs when the time is up is stopped and handed back; what does not stop ends with the process."""
     process = this_process()
-    timer = threading.Timer(process.settings.shutdown_seconds, process.leases.stop_all)
-    timer.daemon = True
-    timer.start()
+    if _stop.wait(max(0.0, process.settings.shutdown_seconds - watch.STOPPING_SECONDS)):
+        return
+    if not watch.hand_back(process):
+        log.warning("stages that do not stop are left behind", stages=process.leases.busy)
+        _say_goodbye()
+        os._exit(0)
 
 
 @worker_shutdown.connect  # type: ignore[untyped-decorator]  # celery has no types
-def _end(**_: Any) -> None:
+def _say_goodbye(**_: Any) -> None:
     _stop.set()
     process = this_process()
     workspaces.leave(process.settings.data_dir)
@@ -64,17 +84,9 @@ def _end(**_: Any) -> None:
         log.warning("this worker could not say goodbye", error=str(error))
 
 
-def _heartbeat(slots: int) -> None:
-    process = this_process()
-    heard_at = time.monotonic()
-    while True:
-        try:
-            process.store.announce_worker(process.name, slots, process.leases.busy)
-            heard_at = time.monotonic()
-        except redis.RedisError as error:
-            log.warning("Redis does not answer", error=str(error))
-        if time.monotonic() - heard_at > SILENCE_SECONDS:
-            log.error("no answer from Redis for too long, starting afresh", seconds=SILENCE_SECONDS)
-            os._exit(EXIT_SILENT)
-        if _stop.wait(HEARTBEAT_SECONDS):
-            return
+def _end_without_vital_thread(failure: threading.ExceptHookArgs) -> None:
+    """A worker whose leases are not renewed, or that does not reap, is worse than none: another one is started."""
+    name = failure.thread.name if failure.thread else None
+    log.error("a thread died", thread=name, exc_info=failure.exc_value)
+    if name in _VITAL_THREADS:
+        os._exit(watch.EXIT_UNWELL)

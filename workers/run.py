@@ -17,19 +17,19 @@ from coop.settings import Settings, SettingsError, read_settings
 
 log = get_logger(__name__)
 
-_FIRST_PAUSE_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.5
 _MOST_PAUSE_SECONDS = 30.0
 # A process that lived for so long did not die of its start.
-_STABLE_SECONDS = 60.0
-# Beyond the shutdown time itself: Celery's own goodbyes.
+_STABLE_SECONDS = 5.0
+# Beyond the shutdown time itself: what stages are given to stop, and Celery's own goodbyes.
 _KILL_AFTER_SECONDS = 15.0
 
 
-def celery_command(stages: list[Stage], slots: int, machine: str) -> list[str]:
+def celery_command(stages: list[Stage], slots: int, machine: str, app: str = "workers.app") -> list[str]:
     """How Celery is started. Later stages are named first: a job near its end goes before a new one."""
     queues = ",".join(stage.queue for stage in reversed(STAGES) if stage in stages)
     return [
-        *(sys.executable, "-m", "celery", "-A", "workers.app", "worker"),
+        *(sys.executable, "-m", "celery", "-A", app, "worker"),
         *("--pool", "threads", "--concurrency", str(slots), "--queues", queues),
         *("--hostname", f"coop-{os.getpid()}@{machine}"),
         # Gossip and mingle are chatter between workers that nothing here needs.
@@ -100,6 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="coop worker", description="Run one worker of the fleet.")
     parser.add_argument("--stages", help=f"comma-separated, of {', '.join(STAGES)}; all if not given")
     parser.add_argument("--slots", type=int, help="stages that run at once")
+    # The tests run stages of their own.
+    parser.add_argument("--app", default="workers.app", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
         settings = read_settings()
@@ -107,7 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, ValueError) as error:
         parser.error(str(error))
     configure_logs(settings)
-    return _supervise(settings, stages, options.slots or settings.slots)
+    command = celery_command(stages, options.slots or settings.slots, settings.machine, options.app)
+    return _supervise(command, settings)
 
 
 def _stages(text: str | None) -> list[Stage]:
@@ -115,8 +118,8 @@ def _stages(text: str | None) -> list[Stage]:
     return [Stage(name.strip()) for name in text.split(",")] if text else list(STAGES)
 
 
-def _supervise(settings: Settings, stages: list[Stage], slots: int) -> int:
-    supervisor = Supervisor(celery_command(stages, slots, settings.machine), settings.shutdown_seconds)
+def _supervise(command: list[str], settings: Settings) -> int:
+    supervisor = Supervisor(command, settings.shutdown_seconds)
     signal.signal(signal.SIGTERM, supervisor.stop)
     signal.signal(signal.SIGINT, supervisor.stop)
     if sys.platform == "win32":

@@ -34,6 +34,8 @@ from workers.workspaces import workspace
 log = get_logger(__name__)
 
 _WRITE_PAUSE_SECONDS = 0.5
+# What a stage that Redis failed (full, or away) waits before it is tried again.
+_REDIS_PAUSE_SECONDS = 5.0
 
 
 class StageTask(Task):  # type: ignore[misc]  # celery has no types
@@ -55,6 +57,8 @@ class StageTask(Task):  # type: ignore[misc]  # celery has no types
                     self.work(process, lease)
                 except Cancelled:
                     _hand_back(process, lease)
+                except redis.RedisError as error:
+                    _wait_for_redis(process, lease, error)
                 finally:
                     log.info("stage ended", seconds=round(time.monotonic() - started, 3))
 
@@ -85,9 +89,11 @@ class FindingTask(StageTask):
 
     def work(self, process: WorkerProcess, lease: Lease) -> None:
         started = time.monotonic()
+        if lease.claim.age_seconds() > process.settings.job_max_age_seconds:
+            self._settle(process, lease, JobError("timed_out", "The job waited for too long.", passing=False))
         try:
             output = self._output(process, lease)
-        except Cancelled:
+        except (Cancelled, redis.RedisError):
             raise
         except JobError as error:
             self._settle(process, lease, error)
@@ -123,8 +129,7 @@ class FindingTask(StageTask):
         claim = lease.claim
         increments = metrics.count("coop_stage_failures_total", stage=self.stage, code=error.code)
         delay = self.spec.delay_seconds(error, claim.failures + 1)
-        age_seconds = (claim.now_ms() - claim.job.accepted_at) / 1000
-        if delay is not None and age_seconds + delay < process.settings.job_max_age_seconds:
+        if delay is not None and claim.age_seconds() + delay < process.settings.job_max_age_seconds:
             log.warning("a stage failed and is tried again", error=str(error), delay_seconds=round(delay, 1))
             _write(process, lease, lambda: process.store.postpone(claim, error, delay, increments))
         else:
@@ -142,13 +147,11 @@ class DeliverTask(StageTask):
 
     def work(self, process: WorkerProcess, lease: Lease) -> None:
         claim = lease.claim
+        # A process that was frozen for longer than its lease must not deliver what another one delivers now.
+        if not process.leases.is_held(lease):
+            raise Cancelled
         answer = self._attempt(process, lease)
-        delay = (
-            None if answer.is_unwanted else backoff.delivery_delay_seconds(claim.delivery_tries + 1, answer.retry_after)
-        )
-        status = DeliveryStatus.PENDING if delay is not None else DeliveryStatus.EXHAUSTED
-        if answer.is_delivered:
-            status, delay = DeliveryStatus.DELIVERED, None
+        status, delay = _what_follows(answer, claim.delivery_tries + 1)
         attempt = DeliveryAttempt(
             at=claim.now_ms() - answer.milliseconds,
             status=answer.status,
@@ -162,7 +165,7 @@ class DeliverTask(StageTask):
             **metrics.observe("coop_stage_duration_seconds", answer.milliseconds / 1000, stage=self.stage),
         }
         store = process.store
-        _write(process, lease, lambda: store.record_delivery(claim, attempt, status, delay or 0, increments))
+        _write(process, lease, lambda: store.record_delivery(claim, attempt, status, delay, increments))
 
     def _attempt(self, process: WorkerProcess, lease: Lease) -> deliver.Answer:
         claim = lease.claim
@@ -178,6 +181,14 @@ class DeliverTask(StageTask):
         )
         deadline = Deadline(process.settings.deadline_seconds(self.stage), lease.cancelled)
         return deliver.run(message, process.settings, deadline)
+
+
+def _what_follows(answer: deliver.Answer, tries: int) -> tuple[DeliveryStatus, float]:
+    """How the delivery stands after its `tries`th attempt, and in how many seconds the next one is due if it is."""
+    if answer.is_delivered:
+        return DeliveryStatus.DELIVERED, 0
+    delay = None if answer.is_unwanted else backoff.delivery_delay_seconds(tries, answer.retry_after)
+    return (DeliveryStatus.EXHAUSTED, 0) if delay is None else (DeliveryStatus.PENDING, delay)
 
 
 def _write(process: WorkerProcess, lease: Lease, write: Callable[[], bool]) -> None:
@@ -202,6 +213,15 @@ def _hand_back(process: WorkerProcess, lease: Lease) -> NoReturn:
     if not lease.is_lost:
         error = JobError("internal", "The worker was shut down.")
         _write(process, lease, lambda: process.store.hand_back(lease.claim, error))
+    raise Ignore
+
+
+def _wait_for_redis(process: WorkerProcess, lease: Lease, error: redis.RedisError) -> NoReturn:
+    """Redis failed in the middle of a stage. That is not the job's fault: it is tried again and nothing is counted."""
+    log.warning("a stage stopped for want of Redis", error=str(error))
+    reason = JobError("internal", "Redis could not be reached.")
+    claim = lease.claim
+    _write(process, lease, lambda: process.store.postpone(claim, reason, _REDIS_PAUSE_SECONDS, {}, failures=0))
     raise Ignore
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-import psutil
+from filelock import FileLock, Timeout
 
 from coop.logs import get_logger
 
 log = get_logger(__name__)
 
+_one_at_a_time = threading.Lock()
+
 
 @contextmanager
 def workspace(data_dir: Path) -> Iterator[Path]:
     """An empty folder that is gone afterwards, whatever is left in it."""
-    home = _home_of_this_process(data_dir)
-    home.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=home))
+    folder = Path(tempfile.mkdtemp(dir=_home(data_dir)[0]))
     try:
         yield folder
     finally:
@@ -32,10 +35,17 @@ def workspace(data_dir: Path) -> Iterator[Path]:
 def sweep(data_dir: Path) -> int:
     """Remove the folders of processes that no longer run; returns how many."""
     swept = 0
-    for home in (data_dir / "work").glob("*-*"):
-        if not _is_alive(home.name):
-            shutil.rmtree(home, ignore_errors=True)
-            swept += 1
+    for lock_file in (data_dir / "work").glob("*.lock"):
+        # The system lets go of a lock with its process: who gets it knows that the owner is dead, in whatever container
+        # it ran, and whoever has its process number now.
+        lock = FileLock(lock_file, timeout=0, thread_local=False)
+        try:
+            with lock:
+                shutil.rmtree(lock_file.with_suffix(""), ignore_errors=True)
+        except Timeout:
+            continue
+        lock_file.unlink(missing_ok=True)
+        swept += 1
     if swept:
         log.info("swept folders of dead processes", folders=swept)
     return swept
@@ -43,20 +53,25 @@ def sweep(data_dir: Path) -> int:
 
 def leave(data_dir: Path) -> None:
     """Remove this process' own folder, at its end."""
-    shutil.rmtree(_home_of_this_process(data_dir), ignore_errors=True)
+    home, lock = _home(data_dir)
+    shutil.rmtree(home, ignore_errors=True)
+    lock.release(force=True)
+    Path(lock.lock_file).unlink(missing_ok=True)
+    _make_home.cache_clear()
 
 
-def _home_of_this_process(data_dir: Path) -> Path:
-    process = psutil.Process(os.getpid())
-    return data_dir / "work" / f"{process.pid}-{int(process.create_time())}"
+def _home(data_dir: Path) -> tuple[Path, FileLock]:
+    with _one_at_a_time:
+        home, lock = _make_home(data_dir)
+    home.mkdir(parents=True, exist_ok=True)
+    return home, lock
 
 
-def _is_alive(name: str) -> bool:
-    """Whether the process that named its folder so runs: the time tells it from a later one with its number."""
-    pid, _, created = name.partition("-")
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - int(created)) < 2
-    except (psutil.NoSuchProcess, ValueError):
-        return False
-    except psutil.AccessDenied:
-        return True
+@cache
+def _make_home(data_dir: Path) -> tuple[Path, FileLock]:
+    """A folder, and the lock that says for as long as this process lives that it is in use."""
+    home = data_dir / "work" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    home.mkdir(parents=True)
+    lock = FileLock(home.with_suffix(".lock"), timeout=0, thread_local=False)
+    lock.acquire()
+    return home, lock

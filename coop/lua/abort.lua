@@ -1,16 +1,11 @@
+#!lua flags=allow-oom
 -- ARGV: id, run, status, body, message id, metrics. Ends a job over the head of whoever works on it: a cancellation,
--- or a job that killed its workers too often. Returns 1, or 0 when it has ended or moved on to another run.
+-- or a job that killed its workers too often, or waited too long. Returns 1, or 0 when it has ended or moved on to another run.
 local id = ARGV[1]
 local job = get(id, 'status', 'run', 'stage')
 if job[2] ~= ARGV[2] then return 0 end
 local stage = job[3]
-if job[1] ~= 'queued' and job[1] ~= 'running' then
-  if stage ~= 'deliver' or ARGV[3] == 'cancelled' then return 0 end
-  release(id)
-  set(id, 'stage', '', 'delivery_status', 'exhausted', 'deliver.status', 'failed', 'deliver.ended_at', now)
-  publish(id)
-  return 1
-end
+if job[1] ~= 'queued' and job[1] ~= 'running' then return 0 end
 if get(id, stage .. '.attempts')[1] then set(id, stage .. '.status', 'failed', stage .. '.ended_at', now) end
 -- A new run fences off whoever works on it; the worker learns it at its next renewal.
 redis.call('HINCRBY', record_key(id), 'run', 1)

@@ -1,16 +1,19 @@
--- ARGV: id, fingerprint, max_queue, metrics, live_since_ms, then the record's fields and values.
--- Returns {'new' | 'replay', position, estimate} or {'conflict'} or {'full', waiting}.
+#!lua
+-- ARGV: id, fingerprint, max_queue, metrics, worker_alive_ms, not_after_ms, then the record's fields and values.
+-- Returns {'new' | 'replay', position, estimate} or {'conflict'}, {'full', waiting}, {'late'}.
 local id, fingerprint, max_queue = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local known = get(id, 'fingerprint', 'answer_position', 'answer_estimate')
 if known[1] then
   if known[1] ~= fingerprint then return {'conflict'} end
   return {'replay', tonumber(known[2]), tonumber(known[3])}
 end
+-- Redis was frozen meanwhile, and the caller has been told that nothing was accepted.
+if now > tonumber(ARGV[6]) then return {'late'} end
 local queued = redis.call('ZCARD', 'coop:jobs:all:queued')
 if queued >= max_queue then return {'full', queued} end
 
 local fields = {}
-for i = 6, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
 set(id, unpack(fields))
 local job = get(id, 'client', 'priority')
 local ahead = 0

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: id, run, stage, token, machine, lease_ms. Returns {'claimed', now, record} or {'refused', why}.
 local id, run, stage, token = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job = get(id, 'run', 'stage', 'lease', stage .. '.status', 'status', 'priority')

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: id, run, stage, token, status, body, message id, stage status, output, metrics.
 -- The job's last word, by the holder of its lease. Returns 1, or 0 when fenced off.
 local id, run, stage, token, status = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]

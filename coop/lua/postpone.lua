@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: id, run, stage, token, delay_ms, error, failures, metrics. The stage failed and is tried again later, by anybody.
 -- Returns 1, or 0 when fenced off.
 local id, run, stage, token = ARGV[1], ARGV[2], ARGV[3], ARGV[4]

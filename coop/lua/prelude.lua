@@ -1,5 +1,9 @@
 -- What every transition of a job shares. Each script is one atomic step; all times are Redis' own clock.
 -- The record of a job is the hash coop:job:{id}; everything else here is an index that the same step keeps true.
+--
+-- Every script's first line declares it (`#!lua`), so Redis refuses it as a whole, before its first command, when it is
+-- out of memory, a read-only replica or unable to write its disk: Lua that fails half way is not rolled back. Scripts
+-- that bring work in flight to its end may go on above maxmemory (`allow-oom`); they need little and free much.
 
 local function now_ms()
   local time = redis.call('TIME')

@@ -1,3 +1,4 @@
+#!lua
 -- ARGV: id. The same message is sent again from the beginning of the time table. Returns 1, or 0 when there is none.
 local id = ARGV[1]
 local job = get(id, 'outcome', 'callback_url', 'lease')

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: lease_ms, then id, run, stage, token of each lease. Returns the tokens that are no longer held.
 local lost = {}
 for i = 2, #ARGV, 4 do

@@ -1,3 +1,4 @@
+#!lua
 -- ARGV: id. A failed or cancelled job starts again at the stage that did not end well. Returns 1, or 0 when it may not.
 local id = ARGV[1]
 local job = get(id, 'status', 'failed_stage')

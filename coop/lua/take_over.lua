@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: id, run, why ('due' | 'crashed' | 'lost'). The job goes on in a new run, for which the caller sends messages.
 -- Returns {run, crashes} of the new run, or {} when the job has moved on meanwhile.
 local id, why = ARGV[1], ARGV[3]

@@ -7,6 +7,7 @@ import json
 import pytest
 import redis
 
+from coop import job_store
 from coop.artifacts import RedisArtifacts
 from coop.errors import JobError, Problem
 from coop.job_store import JobStore, Refusal
@@ -274,12 +275,44 @@ def test_an_ended_job_leaves_no_audio_behind(store: JobStore, redis_client: redi
 
 def test_a_forgotten_job_leaves_nothing_behind(redis_client: redis.Redis) -> None:
     store = store_of(redis_client, retention_days="0.0000001")
-    accepted(store)
+    accepted(store, callback_url=None)
     advance_to(store, Stage.DELIVER)
     redis_client.zadd("coop:ended", {JOB: 1})
 
     assert store.forget() == 1
     assert sorted(redis_client.keys("*")) == [b"coop:mean_job_ms", b"coop:metrics"]
+
+
+def test_a_job_whose_callback_is_still_owed_is_not_forgotten(redis_client: redis.Redis) -> None:
+    store = store_of(redis_client, retention_days="0.0000001")
+    accepted(store)
+    advance_to(store, Stage.DELIVER)
+    redis_client.zadd("coop:ended", {JOB: 1})
+
+    assert store.forget() == 0
+    assert store.get(JOB) is not None
+
+
+def test_an_acceptance_that_reaches_redis_too_late_keeps_nothing(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_store, "ACCEPT_WITHIN_SECONDS", -1)
+
+    with pytest.raises(redis.TimeoutError):
+        accepted(store)
+    assert store.get(JOB) is None
+
+
+def test_progress_clears_a_job_of_the_crashes_before_it(store: JobStore, redis_client: redis.Redis) -> None:
+    accepted(store)
+    claimed(store)
+    let_lease_end(redis_client, Stage.METADATA)
+    store.take_over(JOB, 1, "crashed")
+    store.advance(claimed(store, run=2), OUTPUTS[Stage.METADATA], {})
+    claimed(store, stage=Stage.DOWNLOAD, run=2)
+    let_lease_end(redis_client, Stage.DOWNLOAD)
+
+    assert store.take_over(JOB, 2, "crashed") == (3, 1)
 
 
 def test_the_census_counts_what_runs_and_what_waits(store: JobStore) -> None:

@@ -61,7 +61,7 @@ def test_the_oldest_message_is_the_one_sent_first(store: JobStore, redis_client:
     for name in ("r1", "r2"):
         queue.enqueue(accepted(store, name).job)
 
-    assert queue.oldest_message(redis_client, Stage.METADATA, Priority.NORMAL) == f"{CLIENT}:r1"
+    assert queue.oldest_message(redis_client, Stage.METADATA, Priority.NORMAL) == (f"{CLIENT}:r1", 1)
     assert queue.oldest_message(redis_client, Stage.METADATA, Priority.LOW) is None
 
 

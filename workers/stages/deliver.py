@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import requests
@@ -23,6 +22,8 @@ _ERROR_LENGTH = 200
 # Between two bytes of an answer; the deadline bounds the whole.
 _SILENCE_SECONDS = 15.0
 _CONNECT_SECONDS = 10.0
+# A receiver that asks for more would have its result waited with past any use.
+_MOST_RETRY_AFTER_SECONDS = 24 * 3600.0
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "coop-callback"}
 
 
@@ -92,7 +93,8 @@ def _post(message: Message, settings: Settings, started: float) -> Answer:
                 stream=True,
             ) as response,
         ):
-            status, retry_after = response.status_code, _retry_after(response.headers)
+            now = message.sent_at + time.monotonic() - started
+            status, retry_after = response.status_code, _retry_after(response.headers, now)
     except JobError as error:
         return Answer(None, str(error), _milliseconds_since(started))
     except (requests.RequestException, OSError, ValueError) as error:
@@ -106,12 +108,13 @@ def _milliseconds_since(started: float) -> int:
     return int((time.monotonic() - started) * 1000)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from either form of the header; None for none and for nonsense."""
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds, from either form of the header; None for none and for nonsense. `now`: Unix seconds by Redis' clock."""
     value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        seconds = (
+            float(value) if value.isascii() and value.isdigit() else parsedate_to_datetime(value).timestamp() - now
+        )
+    except (ValueError, TypeError, OverflowError):
         return None
+    return min(max(0.0, seconds), _MOST_RETRY_AFTER_SECONDS)
