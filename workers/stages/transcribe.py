@@ -22,8 +22,8 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\u
 def run(work: Work) -> Transcript:
     """The uploader's captions where the caller lets them stand in, else what the engine hears.
 
-    Raises JobError as the engines do, and `download_failed` when the audio is gone: for this run, for only a new
-    drive of the job from its start can bring it back.
+    Raises JobError as the engines do, and `download_failed` when the audio is gone, which is passing: the job store
+    has a job without its audio begin again with the download.
     """
     captions = _usable_captions(work)
     if captions is not None:
@@ -58,7 +58,7 @@ def _audio_file(work: Work) -> Path:
     """The audio that download left, as a file in the workspace."""
     content = work.artifacts.load("audio")
     if work.found.download is None or content is None:
-        raise JobError("download_failed", "The downloaded audio is no longer kept.", passing=False)
+        raise JobError("download_failed", "The downloaded audio is no longer kept.")
     path = work.workspace / safe_name(work.found.download.file_name)
     path.write_bytes(content)
     return path
