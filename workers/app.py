@@ -19,7 +19,7 @@ from celery.signals import (
 from coop.logs import configure_logs, get_logger
 from coop.queue import app
 from coop.settings import read_settings
-from workers import tasks, watch, workspaces
+from workers import pipeline, tasks, warm_up, watch, workspaces
 from workers.process import this_process
 from workers.reaper import Reaper
 
@@ -44,6 +44,9 @@ def _watch(instance: Any, **_: Any) -> None:
     process = this_process()
     threading.excepthook = _end_without_vital_thread
     workspaces.sweep(process.settings.data_dir)
+    # Before Celery takes its first message, and before the fleet counts this machine.
+    taken = instance.app.amqp.queues.consume_from
+    warm_up.warm_up([spec for spec in pipeline.STAGES if spec.name.queue in taken], process.settings)
     watching = watch.Watch(process, int(instance.concurrency), partial(watch.restart, process))
     threading.Thread(target=watching.run, args=(_closing,), name="watch", daemon=True).start()
 
