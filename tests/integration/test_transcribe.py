@@ -160,11 +160,11 @@ def test_errors_of_the_api_carry_what_to_do(tmp_path, server, speech, reply, cod
     assert (failure.value.code, failure.value.passing, failure.value.retry_after) == (code, passing, retry_after)
 
 
-def test_audio_that_is_gone_fails_this_run_for_good(tmp_path):
+def test_audio_that_is_gone_is_worth_another_download(tmp_path):
     with pytest.raises(JobError) as failure:
         run(work_on(tmp_path, None))
 
-    assert (failure.value.code, failure.value.passing, failure.value.retryable) == ("download_failed", False, True)
+    assert (failure.value.code, failure.value.passing, failure.value.retryable) == ("download_failed", True, True)
 
 
 def test_the_files_stay_in_the_workspace(tmp_path, speech):
