@@ -39,7 +39,7 @@ class Services:
 
 def open_services(settings: Settings) -> Services:
     """Connect; nothing is asked of Redis yet, so that a gateway starts while Redis is away."""
-    # One more try: after Redis was restarted, every connection of the pool fails once.
+    # One more try: a connection of the pool may have died on the way without a word. Each command bears it.
     client = connect(settings, timeout_seconds=GATEWAY_TIMEOUT_SECONDS, retries=1)
     # Each thread may need a connection at the same moment: all held requests wake when Redis comes back.
     client.connection_pool.max_connections = settings.gateway_threads + 16
