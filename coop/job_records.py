@@ -1,12 +1,14 @@
 """A job's record, the Redis hash, read into a `Job`. Only `coop.job_store` uses it.
 
-Fields of a newer version stay in the hash untouched: nothing here writes a whole record back.
+Fields of a newer version, in the hash or within one of its values, are passed over here and stay where they are:
+nothing writes a whole record back.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 
 from coop.jobs import (
     STAGES,
@@ -42,7 +44,7 @@ def job_of(record: Record) -> Job:
         request_id=record["request_id"],
         video_url=record["video_url"],
         priority=Priority(record["priority"]),
-        options=JobOptions.model_validate_json(record["options"]),
+        options=_options_of(record),
         accepted_at=int(record["accepted_at"]),
         status=JobStatus(record["status"]),
         stage=Stage(record["stage"]) if record.get("stage") else None,
@@ -76,9 +78,20 @@ def _delivery_of(record: Record) -> Delivery:
     return Delivery(
         status=DeliveryStatus(record.get("delivery_status", DeliveryStatus.NONE)),
         url=record.get("callback_url") or None,
-        attempts=tuple(DeliveryAttempt(**json.loads(line)) for line in lines),
+        attempts=tuple(_attempt_of(line) for line in lines),
         next_attempt_at=_number(record, "next_attempt_at"),
     )
+
+
+def _options_of(record: Record) -> JobOptions:
+    """What a caller chose, as far as this version knows of it."""
+    known = {field.alias for field in JobOptions.model_fields.values()}
+    return JobOptions(**{name: value for name, value in json.loads(record["options"]).items() if name in known})
+
+
+def _attempt_of(line: str) -> DeliveryAttempt:
+    known = {field.name for field in fields(DeliveryAttempt)}
+    return DeliveryAttempt(**{name: value for name, value in json.loads(line).items() if name in known})
 
 
 def _number(record: Record, name: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -28,11 +29,16 @@ class Callback:
 
 
 class CallbackReceiver:
-    """A server on loopback that answers 204 to a valid message and 401 to any other. Set `secret` before the first."""
+    """A server on loopback that answers 204 to a valid message and 401 to any other. Set `secret` before the first.
+
+    `answer` is another status for valid ones, `headers` go with it, and `misbehave` takes the connection instead.
+    """
 
     def __init__(self, secret: str = "") -> None:
         self.secret = secret
         self.answer = 204
+        self.headers: dict[str, str] = {}
+        self.misbehave: Callable[[BaseHTTPRequestHandler], None] | None = None
         self._arrived: queue.SimpleQueue[Callback] = queue.SimpleQueue()
         receiver = self
 
@@ -40,7 +46,12 @@ class CallbackReceiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 callback = receiver.take({name.lower(): value for name, value in self.headers.items()}, body)
+                if receiver.misbehave:
+                    receiver.misbehave(self)
+                    return
                 self.send_response(401 if callback.problem else receiver.answer)
+                for name, value in receiver.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -65,6 +76,13 @@ class CallbackReceiver:
             return self._arrived.get(timeout=seconds)
         except queue.Empty:
             raise TimeoutError(f"no callback within {seconds:g} s") from None
+
+    def arrived(self) -> list[Callback]:
+        """All that have arrived and were not waited for."""
+        found = []
+        while not self._arrived.empty():
+            found.append(self._arrived.get())
+        return found
 
     def __enter__(self) -> Self:
         self._thread.start()

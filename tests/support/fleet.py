@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psutil
 import redis
 
 from coop import queue
@@ -34,11 +36,25 @@ def eventually(look: Callable[[], T | None], seconds: float = 20, what: str = "i
     raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
+APP = "tests.support.stub_worker"
+
+
 class Worker:
-    """One Celery process. Its log is in `folder`."""
+    """One Celery process, alone or under its supervisor. Its log is in `folder`.
+
+    `stub`: variables for `tests.support.stub_worker`; the others are settings.
+    """
 
     def __init__(
-        self, redis_url: str, folder: Path, name: str = "mill", app: str = "tests.support.stub_worker", **variables: str
+        self,
+        redis_url: str,
+        folder: Path,
+        name: str = "mill",
+        *,
+        supervised: bool = False,
+        app: str = APP,
+        stub: dict[str, str] | None = None,
+        **variables: str,
     ) -> None:
         self.log = folder / f"{name}.log"
         self.data_dir = folder / name
@@ -51,9 +67,14 @@ class Worker:
             "COOP_LOG_FORMAT": "json",
             "COOP_SLOTS": "4",
             **{f"COOP_{key.upper()}": value for key, value in variables.items()},
+            **{f"STUB_{key.upper()}": value for key, value in (stub or {}).items()},
         }
-        command = celery_command(list(STAGES), int(self.environment["COOP_SLOTS"]), name)
-        self.command = [app if part == "workers.app" else part for part in command]
+        self.is_supervised = supervised
+        self.command = (
+            [sys.executable, "-m", "workers.run", "--app", app]
+            if supervised
+            else celery_command(list(STAGES), int(self.environment["COOP_SLOTS"]), name, app)
+        )
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Worker:
@@ -63,17 +84,45 @@ class Worker:
             )
         return self
 
-    def wait_until_ready(self) -> Worker:
-        eventually(lambda: b"worker ready" in self.log.read_bytes(), 30, f"{self.log.read_text()}\nreadiness")
+    @property
+    def starts(self) -> int:
+        """How often its Celery process has come up."""
+        return self.log.read_bytes().count(b"worker ready")
+
+    def wait_until_ready(self, starts: int = 1) -> Worker:
+        eventually(lambda: self.starts >= starts, 40, f"{self.log.read_text()}\nreadiness")
         return self
+
+    def celery(self) -> psutil.Process | None:
+        """The process that runs the stages; None between a death and the next start."""
+        assert self.process
+        if not self.is_supervised:
+            return psutil.Process(self.process.pid)
+        return next(iter(psutil.Process(self.process.pid).children()), None)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        self.wait()
+        """End the Celery process as a crash would; its supervisor, if it has one, starts another."""
+        celery = self.celery()
+        if celery:
+            with suppress(psutil.NoSuchProcess):
+                celery.kill()
+        if not self.is_supervised:
+            self.wait()
+
+    def pause(self) -> None:
+        self._signal_celery(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal_celery(signal.SIGCONT)
+
+    def _signal_celery(self, number: signal.Signals) -> None:
+        celery = self.celery()
+        assert celery
+        celery.send_signal(number)
 
     def wait(self, seconds: float = 30) -> int:
         assert self.process
@@ -81,12 +130,19 @@ class Worker:
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
-            self.signal(signal.SIGCONT)
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            for process in (*family, self.process):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
             try:
                 self.wait(20)
             except subprocess.TimeoutExpired:
-                self.kill()
+                self.process.kill()
+                for process in family:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+                self.wait()
 
 
 class Fleet:
@@ -101,16 +157,33 @@ class Fleet:
         self.workers: list[Worker] = []
         queue.use_as_publisher(redis_url, 5)
 
-    def start(self, name: str = "mill", **variables: str) -> Worker:
-        worker = Worker(self.redis_url, self.folder, name, **{"lease_seconds": "2", **variables}).start()
+    def start(self, name: str = "mill", *, redis_url: str | None = None, ready: bool = True, **options: Any) -> Worker:
+        """A worker, ready to work; `redis_url` when its line to Redis is another. `options` are those of `Worker`."""
+        worker = Worker(redis_url or self.redis_url, self.folder, name, **{"lease_seconds": "2", **options}).start()
         self.workers.append(worker)
-        return worker.wait_until_ready()
+        return worker.wait_until_ready() if ready else worker
 
-    def submit(self, request_id: str = "r1", video_url: str = "https://stub/", callback_url: str | None = None) -> str:
+    def submit(
+        self,
+        request_id: str = "r1",
+        video_url: str = "https://stub/",
+        callback_url: str | None = None,
+        **changes: Any,
+    ) -> str:
         """Accept a job and send its first message, as the gateway does; returns the job's id."""
-        job = self.store.accept(new_job(request_id, video_url=video_url, callback_url=callback_url)).job
+        job = self.accept(request_id, video_url, callback_url, **changes)
         queue.enqueue(job)
         return job.id
+
+    def accept(
+        self,
+        request_id: str = "r1",
+        video_url: str = "https://stub/",
+        callback_url: str | None = None,
+        **changes: Any,
+    ) -> Job:
+        """Accept a job and send no message, as a gateway does that dies in between."""
+        return self.store.accept(new_job(request_id, video_url=video_url, callback_url=callback_url, **changes)).job
 
     def job(self, request_id: str = "r1") -> Job:
         job = self.store.get(job_id_of(CLIENT, request_id))
@@ -130,6 +203,9 @@ class Fleet:
         )
 
     def close(self) -> None:
+        for worker in self.workers:
+            if worker.process and worker.process.poll() is None:
+                worker.signal(signal.SIGTERM)  # all at once, so that they end side by side
         for worker in self.workers:
             worker.stop()
         queue.close()
