@@ -13,7 +13,7 @@ from coop import queue
 from coop.clients import ClientRegistry
 from coop.events import Changes
 from coop.job_store import JobStore
-from coop.redis_client import GATEWAY_TIMEOUT_SECONDS, connect, redis_url
+from coop.redis_client import FAST_TIMEOUT_SECONDS, connect_fast, redis_url
 from coop.settings import Settings
 
 _EXTENSION = "coop"
@@ -40,10 +40,10 @@ class Services:
 def open_services(settings: Settings) -> Services:
     """Connect; nothing is asked of Redis yet, so that a gateway starts while Redis is away."""
     # One more try: a connection of the pool may have died on the way without a word. Each command bears it.
-    client = connect(settings, timeout_seconds=GATEWAY_TIMEOUT_SECONDS, retries=1)
+    client = connect_fast(settings)
     # Each thread may need a connection at the same moment: all held requests wake when Redis comes back.
     client.connection_pool.max_connections = settings.gateway_threads + 16
-    queue.use_as_publisher(redis_url(settings), GATEWAY_TIMEOUT_SECONDS)
+    queue.use_as_publisher(redis_url(settings), FAST_TIMEOUT_SECONDS)
     return Services(
         settings=settings,
         redis=client,

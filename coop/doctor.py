@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import redis
 
-from coop.redis_client import connect
+from coop.redis_client import connect_fast
 from coop.settings import Settings, SettingsError
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -62,7 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _redis(settings: Settings) -> Iterator[Finding]:
     try:
-        with connect(settings, timeout_seconds=5, retries=0) as client:
+        with connect_fast(settings) as client:
             seconds: Any = client.time()
             found: Any = client.info()
             server = f"{found.get('server_name', 'redis')} {found.get('valkey_version', found['redis_version'])}"
