@@ -27,7 +27,7 @@ from coop.jobs import (
     StageRecord,
     StageStatus,
 )
-from coop.results import Analysis, Found, Idea, Metadata, Segment, Usage, WireModel
+from coop.results import Analysis, Found, Idea, Metadata, Segment, Usage, WireModel, iso_duration
 
 REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 URL_MAX_LENGTH = 2048
@@ -287,7 +287,7 @@ def _result_of(found: Found) -> Result:
     if not (found.metadata and found.transcribe and found.analyze and found.ideas):
         raise ValueError("a result needs what metadata, transcribe, analyze and ideas found")
     return Result(
-        metadata=found.metadata.metadata,
+        metadata=_with_measured_duration(found),
         transcript=found.transcribe.text,
         analysis=found.analyze.analysis,
         ideas=found.ideas.ideas,
@@ -297,6 +297,14 @@ def _result_of(found: Found) -> Result:
         cost=_cost_of((*found.transcribe.usage, *found.analyze.usage, *found.ideas.usage)),
         engines=Engines(transcribe=found.transcribe.engine, analyze=found.analyze.engine, ideas=found.ideas.engine),
     )
+
+
+def _with_measured_duration(found: Found) -> Metadata:
+    """The site's own words, and the duration of the media where the site tells none."""
+    told = found.metadata.metadata if found.metadata else Metadata()
+    if told.duration or found.download is None:
+        return told
+    return told.model_copy(update={"duration": iso_duration(found.download.duration_seconds)})
 
 
 def usd_so_far(found: Found) -> float | None:

@@ -98,6 +98,16 @@ class Tone(StrEnum):
     SERIOUS = "serious"
 
 
+def iso_duration(seconds: float | None) -> str | None:
+    """ISO 8601 in whole seconds: 27.4 is PT27S, 65 is PT1M5S. None for unknown and for nothing."""
+    if not seconds or seconds <= 0:
+        return None
+    minutes, rest = divmod(max(1, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "H"), (minutes, "M"), (rest, "S"))
+    return "PT" + "".join(f"{value}{unit}" for value, unit in parts if value)
+
+
 class Metadata(WireModel):
     """What the site says of the video. `published`: ISO 8601 UTC; `duration`: ISO 8601."""
 

@@ -10,7 +10,7 @@ if job[3] then
   return {'claimed', now, redis.call('HGETALL', record_key(id))}
 end
 if job[2] ~= stage then
-  local passed = job[4] == 'succeeded'
+  local passed = job[4] == 'succeeded' or job[4] == 'skipped'
   return {'refused', passed and 'done' or 'elsewhere'}
 end
 redis.call('ZREM', waiting_key(stage, job[6]), id)

@@ -198,3 +198,11 @@ def test_a_job_whose_message_was_lost_is_found_and_sent_again(own_redis: RedisSe
         fleet.start()
 
         assert fleet.ended(seconds=30).run == 2
+
+
+def test_a_job_without_a_callback_url_ends_its_chain_without_a_refusal(fleet: Fleet) -> None:
+    fleet.workers[0].log.write_text("")
+    fleet.submit()
+    fleet.ended()
+
+    eventually(lambda: '"reason": "done"' in fleet.workers[0].log.read_text())

@@ -167,3 +167,17 @@ def test_a_request_that_does_not_fit_is_refused(change: dict[str, Any]) -> None:
         SubmitRequest.model_validate_json(
             json.dumps({"requestId": "r1", "videoUrl": "https://x.org/", **change}), strict=True
         )
+
+
+def test_a_duration_that_the_site_does_not_tell_is_the_measured_one() -> None:
+    assert result_of(FOUND)["result"]["metadata"]["duration"] == "PT27S"
+
+
+def test_a_duration_that_the_site_tells_is_left_alone() -> None:
+    source = FOUND.metadata
+    assert source is not None
+    told = source.model_copy(update={"metadata": source.metadata.model_copy(update={"duration": "PT26S"})})
+
+    document = result_of(FOUND.model_copy(update={"metadata": told}))
+
+    assert document["result"]["metadata"]["duration"] == "PT26S"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from workers.stages.metadata import iso_duration, source_of
+from coop.results import iso_duration
+from workers.stages.metadata import source_of
 
 URL = "https://example.org/v"
 

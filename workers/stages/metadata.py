@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from coop.results import Chapter, HeatPoint, Metadata, Source
+from coop.results import Chapter, HeatPoint, Metadata, Source, iso_duration
 from workers.engines import ytdlp
 from workers.stages.extraction import Extraction, save_extraction
 from workers.stages.work import Work
@@ -63,16 +63,6 @@ def _channel(info: Info) -> str | None:
     names = (_text(info.get(key), _TITLE_CHARS) for key in ("channel", "uploader", "creator"))
     # Where a page names nobody, yt-dlp's generic extractor puts the site's host.
     return next((name for name in names if name and name != info.get("webpage_url_domain")), None)
-
-
-def iso_duration(seconds: float | None) -> str | None:
-    """ISO 8601 in whole seconds: 27.4 is PT27S, 65 is PT1M5S. None for unknown and for nothing."""
-    if not seconds or seconds <= 0:
-        return None
-    minutes, rest = divmod(max(1, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = ((hours, "H"), (minutes, "M"), (rest, "S"))
-    return "PT" + "".join(f"{value}{unit}" for value, unit in parts if value)
 
 
 def _published(info: Info) -> str | None:
