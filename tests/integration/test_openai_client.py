@@ -164,3 +164,14 @@ def test_openai_itself_is_not_asked_without_a_key():
 
 def test_a_server_of_ones_own_needs_no_key():
     assert text_endpoint(Settings(text_base_url="http://127.0.0.1:1/v1")).base_url == "http://127.0.0.1:1/v1"
+
+
+def test_a_connection_is_kept_for_the_next_call(server, endpoint):
+    connections = []
+    accept = server._server.get_request
+    server._server.get_request = lambda: connections.append(1) or accept()
+
+    ask(endpoint, _say_hello, Deadline(20))
+    ask(endpoint, _say_hello, Deadline(20))
+
+    assert len(connections) == 1
