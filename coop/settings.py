@@ -163,7 +163,7 @@ class Settings(BaseModel):
     whisper_device: str = Field("cpu", description="Device of the local transcriber.")
     whisper_compute_type: str = Field("int8", description="Arithmetic of the local transcriber.")
     local_transcriptions: int = Field(1, ge=1, description="Local transcriptions at once on this machine.")
-    ffmpeg: str | None = Field(None, description="ffmpeg to run. Unset: the machine's, else the packaged one.")
+    ffmpeg: str | None = Field(None, description="ffmpeg to run. Unset: the packaged one, else the machine's.")
 
     # Operators
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on.")

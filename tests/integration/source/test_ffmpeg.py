@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -14,7 +15,10 @@ from workers.engines import ffmpeg
 from workers.engines.deadline import Deadline
 
 
-@pytest.fixture(params=[ffmpeg.find_ffmpeg(None), imageio_ffmpeg.get_ffmpeg_exe()], ids=["machine", "packaged"])
+@pytest.fixture(
+    params=[shutil.which("ffmpeg") or ffmpeg.find_ffmpeg(None), imageio_ffmpeg.get_ffmpeg_exe()],
+    ids=["machine", "packaged"],
+)
 def either(request: pytest.FixtureRequest, settings: Settings) -> Settings:
     return settings.model_copy(update={"ffmpeg": request.param})
 
