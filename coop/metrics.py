@@ -48,6 +48,9 @@ DEFINITIONS: dict[str, Definition] = {
     "coop_machines": Definition("gauge", "Worker machines that are alive."),
     "coop_slots": Definition("gauge", "Slots of all workers that are alive, busy or free.", ("state",)),
     "coop_callback_attempts_total": Definition("counter", "Callbacks sent, by how it went.", ("outcome",)),
+    "coop_messages_refused_total": Definition(
+        "counter", "Messages in the queues that no worker takes, by what is wrong with them.", ("reason",)
+    ),
     "coop_cost_usd_total": Definition("counter", "Known cost of the engines, in US dollars.", ("model",)),
     "coop_http_requests_total": Definition("counter", "Answers of the gateways.", ("route", "status")),
     "coop_http_request_duration_seconds": Definition(

@@ -84,12 +84,18 @@ def list_of(stage: Stage, priority: Priority) -> str:
 
 
 def oldest_message(client: redis.Redis, stage: Stage, priority: Priority) -> tuple[str, int] | None:
-    """Job id and run of the message that has waited longest in that queue; None when it is empty."""
+    """Job id and run of the message that has waited longest in that queue; None when it is empty.
+
+    One that cannot be read belongs to no job: its id is empty. A worker of that stage drops it.
+    """
     message = cast(bytes | None, client.lindex(list_of(stage, priority), -1))
     if message is None:
         return None
-    job_id, run, _ = str(json.loads(message)["headers"]["id"]).rsplit(":", 2)
-    return job_id, int(run)
+    try:
+        job_id, run, _ = str(json.loads(message)["headers"]["id"]).rsplit(":", 2)
+        return job_id, int(run)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return "", 0
 
 
 def oldest_messages(client: redis.Redis, stages: Collection[Stage]) -> dict[str, bytes]:
