@@ -40,12 +40,12 @@ class TcpProxy:
             self._listen()
 
     def cut(self) -> None:
-        if self._listener:
+        listener, self._listener = self._listener, None
+        if listener:
             # Closing alone does not wake the thread that waits in accept.
             with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self.reset()
 
     def reset(self) -> None:
@@ -79,12 +79,12 @@ class TcpProxy:
         while True:
             try:
                 near, _ = listener.accept()
+            except OSError:
+                return  # cut
+            try:
                 far = socket.create_connection(("127.0.0.1", self._target_port), timeout=5)
             except OSError:
-                if self._listener is not listener:
-                    return
-                # Redis is down: a line to it behaves as Redis does.
-                near.close()
+                near.close()  # Redis is down: a line to it behaves as Redis does
                 continue
             far.settimeout(None)
             link = _Link(near, far, self._swallows_new)
