@@ -13,6 +13,7 @@ All methods raise `redis.RedisError` when Redis cannot be asked.
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from coop.jobs import (
     StageStatus,
     job_id_of,
 )
+from coop.redis_clock import RedisClock
 from coop.results import Found, WireModel
 from coop.settings import Settings
 
@@ -53,7 +55,8 @@ Reason = Literal["due", "crashed", "lost"]
 
 @dataclass(frozen=True)
 class NewJob:
-    """What the gateway hands in. `fingerprint` tells the same request sent again from another one."""
+    """What the gateway hands in. `fingerprint` tells the same request sent again from another one; `trace` is the id
+    of that request in the logs."""
 
     client: str
     request_id: str
@@ -62,6 +65,7 @@ class NewJob:
     options: JobOptions
     callback_url: str | None
     fingerprint: str
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class JobStore:
         self.redis = client
         self._settings = settings
         self._scripts = {name: client.register_script(source) for name, source in _sources()}
+        self._clock = RedisClock(client)
 
     # Acceptance and reading
 
@@ -144,9 +149,12 @@ class JobStore:
             "options": new.options.model_dump_json(by_alias=True, exclude_unset=True),
             "callback_url": new.callback_url or "",
             "fingerprint": new.fingerprint,
+            "trace": new.trace,
         }
-        not_after = self.now_ms() + int(ACCEPT_WITHIN_SECONDS * 1000)
-        limits = (self._settings.max_queue, "", WORKER_ALIVE_SECONDS * 1000, not_after)
+        not_after = self._clock.now_ms() + int(ACCEPT_WITHIN_SECONDS * 1000)
+        settings = self._settings
+        own_share = math.ceil(settings.max_queue * settings.max_queue_share)
+        limits = (settings.max_queue, "", WORKER_ALIVE_SECONDS * 1000, not_after, own_share)
         answer = self._call("accept", job_id, new.fingerprint, *limits, *_flat(record))
         outcome = answer[0].decode()
         if outcome == "late":
@@ -155,9 +163,7 @@ class JobStore:
             raise Problem("request_id_conflict")
         if outcome == "full":
             raise Problem("queue_full", f"{answer[1]} jobs wait already.", retry_after=30)
-        job = self.get(job_id)
-        assert job is not None  # noqa: S101  # it was written one command ago and lives for days
-        return Acceptance(job, answer[1], answer[2], is_replay=outcome == "replay")
+        return Acceptance(job_of(decode_pairs(answer[3])), answer[1], answer[2], is_replay=outcome == "replay")
 
     def get(self, job_id: str) -> Job | None:
         record = self._record(job_id)
@@ -435,8 +441,7 @@ class JobStore:
         return complaints
 
     def now_ms(self) -> int:
-        seconds, micros = self.redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return self._clock.ask_ms()
 
     @contextmanager
     def sole(self, name: str, seconds: float) -> Iterator[bool]:

@@ -6,18 +6,21 @@ A message carries the job's id and run, nothing else; its Celery id is `{job id}
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Collection
 from typing import cast
 
 import redis
-from celery import Celery, chain
-from celery.canvas import Signature
-from kombu import pools
+from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from coop.chain_messages import message_of
 from coop.job_store import JobStore
-from coop.jobs import STAGES, Job, Priority, Stage
+from coop.jobs import Job, Priority, Stage
 from coop.logs import get_logger
+from coop.redis_client import WORKER_TIMEOUT_SECONDS
 
 log = get_logger(__name__)
 
@@ -28,20 +31,51 @@ app = Celery("coop")
 app.config_from_object("celeryconfig")
 
 
+class _Publisher:
+    """This process' connections for messages: plain pushes, for which Celery's own way takes ten times as long."""
+
+    def __init__(self) -> None:
+        self._url: str | None = None
+        self._timeout_seconds = WORKER_TIMEOUT_SECONDS
+        self._client: redis.Redis | None = None
+        self._lock = threading.Lock()
+
+    def use(self, url: str, timeout_seconds: float) -> None:
+        self.close()
+        self._url, self._timeout_seconds = url, timeout_seconds
+
+    @property
+    def client(self) -> redis.Redis:
+        with self._lock:
+            if self._client is None:
+                self._client = redis.Redis.from_url(
+                    self._url or app.conf.broker_url,
+                    socket_timeout=self._timeout_seconds,
+                    socket_connect_timeout=min(self._timeout_seconds, 5),
+                    socket_keepalive=True,
+                    # After Redis was restarted, every connection of the pool fails once.
+                    retry=Retry(NoBackoff(), 1),
+                )
+            return self._client
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client:
+            client.close()
+
+
+_publisher = _Publisher()
+
+
 def use_as_publisher(url: str, timeout_seconds: float) -> None:
     """Make this process publish to that Redis, and fail fast when it does not answer: a caller waits."""
-    options = dict(app.conf.broker_transport_options)
-    options.update(socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, retry_on_timeout=False)
-    options.update(max_retries=1, interval_start=0, interval_step=0)  # of the connection, before it is given up
-    app.conf.update(broker_url=url, broker_read_url=None, broker_write_url=None, broker_transport_options=options)
-    app.conf.broker_pool_acquire_timeout = timeout_seconds
-    close()
+    _publisher.use(url, timeout_seconds)
 
 
 def close() -> None:
     """Close this process' connections to the broker; the next message opens new ones."""
-    pools.reset()  # type: ignore[no-untyped-call]  # kombu has no types
-    app._pool = app.amqp._producer_pool = None  # what Celery's own clean-up after a fork does
+    _publisher.close()
 
 
 def enqueue(job: Job) -> None:
@@ -51,30 +85,23 @@ def enqueue(job: Job) -> None:
     """
     if job.stage is None:
         return
-    steps = [message_of(job, stage) for stage in STAGES[STAGES.index(job.stage) :]]
-    chain(*steps, app=app).apply_async(retry=False)
-
-
-def enqueue_or_leave(store: JobStore, job_id: str) -> None:
-    """Send a job's messages as its record stands now. What cannot be sent is left to the reaper, which finds it."""
     try:
-        job = store.get(job_id)
+        _publisher.client.lpush(list_of(job.stage, job.priority), message_of(job, job.stage))
+    except redis.RedisError as error:
+        raise OperationalError(str(error)) from error
+
+
+def enqueue_or_leave(store: JobStore, job_id: str, fresh: Job | None = None) -> None:
+    """Send a job's messages as its record stands now. What cannot be sent is left to the reaper, which finds it.
+
+    `fresh`: the job, by whoever has just written its record, and so need not ask for it.
+    """
+    try:
+        job = fresh or store.get(job_id)
         if job:
             enqueue(job)
     except (redis.RedisError, OperationalError) as error:
         log.warning("messages are left to the reaper", job=job_id, error=str(error))
-
-
-def message_of(job: Job, stage: Stage) -> Signature:
-    """The message that has a worker run one stage of the job's present run."""
-    return app.signature(
-        stage.task,
-        args=(job.id, job.run),
-        immutable=True,
-        queue=stage.queue,
-        priority=job.priority.message_priority,
-        task_id=f"{job.id}:{job.run}:{stage}",
-    )
 
 
 def list_of(stage: Stage, priority: Priority) -> str:

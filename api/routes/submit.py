@@ -12,9 +12,11 @@ from redis import RedisError
 
 from api.access import json_response, require_acceptable
 from api.addresses import events_url, job_url
+from api.audit import trace
 from api.auth import client
 from api.bodies import read_model
 from api.preferences import preferred_wait_seconds
+from api.presence import presence
 from api.services import services
 from coop.clients import Client
 from coop.documents import Accepted, SubmitRequest
@@ -38,7 +40,7 @@ def process_video() -> Response:
     _check_urls(asked, client())
     accepted = services().store.accept(_new_job(asked, client()))
     if not accepted.is_replay:
-        enqueue_or_leave(services().store, accepted.job.id)
+        enqueue_or_leave(services().store, accepted.job.id, accepted.job)
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)
     wait_seconds = preferred_wait_seconds(services().settings.max_wait_seconds)
     outcome = _outcome_within(accepted.job.id, wait_seconds) if wait_seconds is not None else None
@@ -65,6 +67,7 @@ def _new_job(asked: SubmitRequest, caller: Client) -> NewJob:
         options=asked.options,
         callback_url=asked.callback_url,
         fingerprint=fingerprint_of(asked),
+        trace=trace(),
     )
 
 
@@ -104,10 +107,12 @@ def _outcome_within(job_id: str, seconds: int) -> bytes | None:
     """The final document, if the job ends in time. When too many requests are held already, without waiting."""
     end = time.monotonic() + seconds
     with services().holds.hold() as held, services().changes.watch(job_id) as watch:
+        caller = presence()
+        caller.on_leave(watch.wake)
         while True:
             outcome = _outcome(job_id)
             left = end - time.monotonic()
-            if outcome or not held or left <= 0:
+            if outcome or not held or left <= 0 or caller.has_left:
                 return outcome
             watch.wait(min(left, _LOOK_AGAIN_SECONDS))
 

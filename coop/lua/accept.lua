@@ -1,19 +1,21 @@
 #!lua
--- ARGV: id, fingerprint, max_queue, metrics, worker_alive_ms, not_after_ms, then the record's fields and values.
--- Returns {'new' | 'replay', position, estimate} or {'conflict'}, {'full', waiting}, {'late'}.
+-- ARGV: id, fingerprint, max_queue, metrics, worker_alive_ms, not_after_ms, own_share, then the record's fields and values.
+-- Returns {'new' | 'replay', position, estimate, record} or {'conflict'}, {'full', waiting}, {'late'}.
 local id, fingerprint, max_queue = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local known = get(id, 'fingerprint', 'answer_position', 'answer_estimate')
 if known[1] then
   if known[1] ~= fingerprint then return {'conflict'} end
-  return {'replay', tonumber(known[2]), tonumber(known[3])}
+  return {'replay', tonumber(known[2]), tonumber(known[3]), redis.call('HGETALL', record_key(id))}
 end
 -- Redis was frozen meanwhile, and the caller has been told that nothing was accepted.
 if now > tonumber(ARGV[6]) then return {'late'} end
 local queued = redis.call('ZCARD', 'coop:jobs:all:queued')
-if queued >= max_queue then return {'full', queued} end
+-- A client that has few jobs waiting is let in all the same: others cannot fill the queue against it.
+local own = 'coop:jobs:client:' .. string.match(id, '^[^:]*') .. ':queued'
+if queued >= max_queue and redis.call('ZCARD', own) >= tonumber(ARGV[7]) then return {'full', queued} end
 
 local fields = {}
-for i = 7, #ARGV do fields[#fields + 1] = ARGV[i] end
+for i = 8, #ARGV do fields[#fields + 1] = ARGV[i] end
 set(id, unpack(fields))
 local job = get(id, 'client', 'priority')
 local ahead = 0
@@ -36,4 +38,4 @@ index(id, job[1], now, nil, 'queued')
 wait_for(id, 'metadata')
 add_metrics(ARGV[4])
 publish(id)
-return {'new', ahead, estimate}
+return {'new', ahead, estimate, redis.call('HGETALL', record_key(id))}

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
+from celery import Celery, chain
+from celery.canvas import Signature
 from kombu.exceptions import OperationalError
 
 from coop import queue
 from coop.job_store import JobStore
-from coop.jobs import Priority, Stage
+from coop.jobs import Job, Priority, Stage
 from tests.support.jobs import CLIENT, accepted, advance_to, store_of
 from tests.support.redis_server import RedisServer
 
@@ -72,3 +76,37 @@ def test_a_redis_that_is_away_is_an_error_at_once(store: JobStore) -> None:
 
     with pytest.raises(OperationalError):
         queue.enqueue(job)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_message_is_the_one_that_celery_itself_would_send(
+    store: JobStore, redis_client: redis.Redis, redis_server: RedisServer, stage: Stage
+) -> None:
+    job = replace(accepted(store).job, stage=stage)
+    rest = list(Stage)[list(Stage).index(stage) :]
+    with Celery("coop", set_as_current=False, broker=redis_server.url) as app:
+        app.config_from_object("celeryconfig")
+        app.conf.broker_url = redis_server.url
+        chain(*(signature_of(app, job, each) for each in rest), app=app).apply_async(retry=False)
+    queue.enqueue(job)
+
+    name = queue.list_of(stage, Priority.NORMAL)
+    assert content_of(redis_client.lindex(name, 0)) == content_of(redis_client.lindex(name, 1))
+
+
+def signature_of(app: Celery, job: Job, stage: Stage) -> Signature:
+    named = {"queue": stage.queue, "priority": 5, "task_id": f"{job.id}:1:{stage}"}
+    return app.signature(stage.task, args=(job.id, 1), immutable=True, **named)
+
+
+def content_of(raw: object) -> dict[str, Any]:
+    """A message without what differs from one to the next, and without where results go, for there are none."""
+    assert isinstance(raw, bytes)
+    sent = json.loads(raw)
+    sent["body"] = json.loads(base64.b64decode(sent["body"]))
+    for step in sent["body"][2]["chain"] or ():
+        step["options"].pop("reply_to", None)
+    for varying in ("reply_to", "delivery_tag"):
+        sent["properties"].pop(varying, None)
+    del sent["headers"]["origin"]
+    return dict(sent)

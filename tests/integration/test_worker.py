@@ -12,6 +12,7 @@ import redis
 from celery import Celery
 
 from coop import queue
+from coop.chain_messages import message_of
 from coop.jobs import DeliveryStatus, JobStatus, Stage, StageStatus
 from tests.support.callback_receiver import CallbackReceiver
 from tests.support.fleet import Fleet, eventually, fleet_on
@@ -129,7 +130,7 @@ def test_a_stale_message_changes_nothing(fleet: Fleet) -> None:
     before = fleet.ended()
     fleet.workers[0].log.write_text("")
 
-    queue.message_of(before, Stage.METADATA).apply_async()
+    fleet.redis.lpush(queue.list_of(Stage.METADATA, before.priority), message_of(before, Stage.METADATA))
 
     eventually(lambda: "not acted on" in fleet.workers[0].log.read_text())
     assert fleet.job() == before
