@@ -12,10 +12,11 @@ from urllib.parse import quote
 from flask import Flask, g, request
 
 from api.bodies import raw_body, read_json
-from api.services import services
+from api.peers import caller_address
+from api.services import services, services_of
 from coop.clients import Client
 from coop.errors import Problem
-from coop.webhooks import spend_id, verify_request
+from coop.webhooks import SIGNATURE, spend_id, verify_request
 
 PUBLIC_ENDPOINTS = frozenset(
     {"health.live", "health.ready", "metrics.metrics", "docs.openapi", "docs.page", "docs.part"}
@@ -23,10 +24,17 @@ PUBLIC_ENDPOINTS = frozenset(
 """What may be asked without a key. A route that is not named here is closed."""
 
 _SIGNED_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# A client has a few secrets while they are rotated; a header of a thousand signatures would be work for nothing.
+_SIGNATURES_MAX_LENGTH = 4096
+_KEY_MAX_LENGTH = 256
 
 
 def install(app: Flask) -> None:
-    app.before_request(_authenticate)
+    """Identify, count, verify: what is over the limit costs no more than the look-up of its key."""
+    app.before_request(_find_address)
+    app.before_request(_identify)
+    services_of(app).limits.install(app)
+    app.before_request(_verify)
 
 
 def client() -> Client:
@@ -35,36 +43,73 @@ def client() -> Client:
     return found
 
 
-def _authenticate() -> None:
+def _find_address() -> None:
+    forwarded_for = request.headers.get("X-Forwarded-For", "")
+    g.address = caller_address(request.remote_addr or "", forwarded_for, services().settings.trusted_proxies)
+
+
+def _identify() -> None:
+    limits = services().limits
     if request.endpoint is None or request.endpoint in PUBLIC_ENDPOINTS:
+        limits.count_stranger()
         return
     raw_body()
+    try:
+        g.client = _caller()
+    except Problem as problem:
+        raise _counted(problem) from problem
+
+
+def _caller() -> Client:
     caller = services().clients.by_key(_sent_key())
     if caller is None:
         raise Problem("invalid_key")
-    if not caller.may_call_from(request.remote_addr or ""):
-        raise Problem("ip_not_allowed", f"{caller.name} may not call from {request.remote_addr}.")
-    # The place of the client's rate limit: after it is known who calls, before anything costs more than a look-up.
-    if request.method in _SIGNED_METHODS:
-        spend_id(services().redis, caller.name, _verified_id(caller))
-    g.client = caller
+    if not caller.may_call_from(g.address):
+        raise Problem("ip_not_allowed", f"{caller.name} may not call from {g.address}.")
+    return caller
+
+
+def _verify() -> None:
+    """A signature is spent only once it was found valid."""
+    if "client" not in g or request.method not in _SIGNED_METHODS:
+        return
+    try:
+        spend_id(services().redis, g.client.name, _verified_id(g.client))
+    except Problem as problem:
+        raise _counted(problem) from problem
+
+
+def _counted(problem: Problem) -> Problem:
+    """The problem, or `rate_limited` when the address has failed too often. Its address also where it is not the
+    client's fault: whoever guesses sends what looks like a mistake."""
+    return services().limits.count_failure(problem) if problem.status in (401, 403) else problem
 
 
 def _sent_key() -> str:
-    """The key of the Authorization header, else `apiKey` of the body. Raises Problem `missing_key`."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    """The key of the Authorization header, else `apiKey` of the body. Raises Problem: missing_key, malformed_json."""
+    header = request.headers.get("Authorization", "")
+    scheme, _, key = header.partition(" ")
     if scheme.lower() == "bearer" and key.strip():
-        return key.strip()
-    if not request.headers.get("Authorization") and request.mimetype == "application/json":
+        return _checked(key.strip())
+    if not header and request.mimetype == "application/json":
         body = read_json(raw_body())
         sent = body.get("apiKey") if isinstance(body, dict) else None
         if isinstance(sent, str) and sent:
-            return sent
+            return _checked(sent)
     raise Problem("missing_key", "Send `Authorization: Bearer KEY`.")
+
+
+def _checked(key: str) -> str:
+    """Keys are of our own making, ASCII and short: nothing else is worth a look-up."""
+    if len(key) > _KEY_MAX_LENGTH or not key.isascii():
+        raise Problem("invalid_key")
+    return key
 
 
 def _verified_id(caller: Client) -> str:
     headers = {name.lower(): value for name, value in request.headers.items()}
+    if len(headers.get(SIGNATURE, "")) > _SIGNATURES_MAX_LENGTH:
+        raise Problem("invalid_signature", f"{SIGNATURE} has at most {_SIGNATURES_MAX_LENGTH} characters.")
     sent = (caller.signing_secrets, request.method)
     try:
         return verify_request(*sent, request.path, headers, raw_body(), time.time())

@@ -11,12 +11,19 @@ from pydantic import BaseModel, ValidationError
 from coop.errors import Problem
 
 BODY_LIMIT_BYTES = 64 * 1024
+DEPTH_LIMIT = 16
+"""Objects and lists within each other; the contract's deepest has two."""
+
+REFUSAL = "coop.refusal"
+"""Where the server tells, in the WSGI environment, why it did not read a body: a code of `PROBLEMS`."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def raw_body() -> bytes:
-    """The body as it was sent. Raises Problem `body_too_large`, with or without a Content-Length."""
+    """The body as it was sent. Raises Problem: body_too_large (with or without a Content-Length), request_timeout."""
+    if REFUSAL in request.environ:
+        raise Problem(request.environ[REFUSAL])
     body = request.get_data(cache=True)
     if len(body) > BODY_LIMIT_BYTES:
         raise Problem("body_too_large", f"A body has at most {BODY_LIMIT_BYTES} bytes.")
@@ -26,13 +33,25 @@ def raw_body() -> bytes:
 def read_json(body: bytes) -> Any:
     """The JSON value of `body`. Raises Problem `malformed_json`: also for a name twice in an object, NaN, too deep."""
     try:
-        return json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        value = json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise Problem("malformed_json", "The body is not UTF-8.") from error
     except RecursionError as error:
         raise Problem("malformed_json", "The body is nested too deeply.") from error
     except ValueError as error:
         raise Problem("malformed_json", str(error)) from error
+    if _depth(value) > DEPTH_LIMIT:
+        raise Problem("malformed_json", "The body is nested too deeply.")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """How many objects and lists stand within each other. The parser's own recursion has bounded it already."""
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, (dict, list))]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def read_model(model: type[M]) -> M:

@@ -78,7 +78,16 @@ _ACCEPTED = Answer(
 )
 _JOB_PATH = "/api/jobs/{requestId}"
 
-_AUTH = ("missing_key", "invalid_key", "ip_not_allowed", "body_too_large", "not_acceptable", "unavailable", "internal")
+_AUTH = (
+    "missing_key",
+    "invalid_key",
+    "ip_not_allowed",
+    "request_timeout",
+    "body_too_large",
+    "not_acceptable",
+    "unavailable",
+)
+_ALWAYS = ("rate_limited", "internal")
 _SIGNED = ("missing_signature", "invalid_signature", "stale_timestamp", "replayed")
 _SUBMIT = (
     "malformed_json",
@@ -87,7 +96,6 @@ _SUBMIT = (
     "unsupported_media_type",
     "invalid_request",
     "url_not_allowed",
-    "rate_limited",
     "queue_full",
 )
 
@@ -188,8 +196,27 @@ _HEADERS: dict[str, Schema] = {
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Preference-Applied": {"description": "The wait that was granted.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}},
+    "Retry-After": {
+        "description": "Seconds to wait before trying again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {"description": "What is to be sent.", "required": True, "schema": {"type": "string"}},
+    "RateLimit-Policy": {
+        "description": '`"NAME";q=REQUESTS;w=SECONDS`: what is counted, how many are taken, in which time.',
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": '`"NAME";r=REQUESTS;t=SECONDS`: how many are left, and when there are all again.',
+        "schema": {"type": "string"},
+    },
+    "X-Request-Id": {
+        "description": "This request's id in the logs: the caller's own, if it sent one that makes sense.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
 }
+_EVERYWHERE = ("RateLimit-Policy", "RateLimit", "X-Request-Id")
 
 _SECURITY_SCHEMES: dict[str, Schema] = {
     "key": {"type": "http", "scheme": "bearer", "description": "The client's key. `apiKey` in the body is taken too."},
@@ -236,7 +263,8 @@ def _schemas() -> dict[str, Schema]:
 
 def _operation(operation: Operation) -> Schema:
     signed = operation.method in ("post", "delete")
-    codes = operation.problems if operation.public else (*_AUTH, *operation.problems, *(_SIGNED if signed else ()))
+    own = () if operation.public else (*_AUTH, *(_SIGNED if signed else ()))
+    codes = (*own, *operation.problems, *_ALWAYS)
     found: Schema = {
         "operationId": operation.id,
         "summary": operation.summary,
@@ -261,9 +289,8 @@ def _answers(answers: Iterable[Answer]) -> dict[str, Schema]:
         found[str(answer.status)] = {
             "description": answer.description,
             "content": {answer.media_type: {"schema": answer.schema}},
+            "headers": _header_refs((*answer.headers, *_EVERYWHERE)),
         }
-        if answer.headers:
-            found[str(answer.status)]["headers"] = _header_refs(answer.headers)
     return found
 
 
@@ -278,8 +305,8 @@ def _problem(status: int, codes: list[str]) -> Schema:
     titles = "; ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
     narrowed = {"allOf": [_ref(ProblemDocument), {"properties": {"code": {"enum": codes}}}]}
     found: Schema = {"description": titles, "content": {"application/problem+json": {"schema": narrowed}}}
-    if status in (429, 503):
-        found["headers"] = _header_refs(("Retry-After",))
+    own = ("Retry-After",) if status in (429, 503) else ("WWW-Authenticate",) if status == 401 else ()
+    found["headers"] = _header_refs((*own, *_EVERYWHERE))
     return found
 
 

@@ -8,6 +8,7 @@ import redis
 from flask import Flask, current_app
 
 from api.holds import Holds
+from api.limits import Limits
 from api.traffic import Traffic
 from coop import queue
 from coop.clients import ClientRegistry
@@ -27,6 +28,7 @@ class Services:
     clients: ClientRegistry
     changes: Changes
     holds: Holds
+    limits: Limits
     traffic: Traffic
 
     def close(self) -> None:
@@ -51,6 +53,7 @@ def open_services(settings: Settings) -> Services:
         clients=ClientRegistry(client),
         changes=Changes(client),
         holds=Holds(settings.gateway_threads),
+        limits=Limits(client, settings.rate),
         traffic=Traffic(client),
     )
 
@@ -61,5 +64,9 @@ def install(app: Flask, found: Services) -> None:
 
 def services() -> Services:
     """The services of the app that answers the present request."""
-    found: Services = current_app.extensions[_EXTENSION]
+    return services_of(current_app)
+
+
+def services_of(app: Flask) -> Services:
+    found: Services = app.extensions[_EXTENSION]
     return found

@@ -97,6 +97,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This method is not for this address"),
     "not_acceptable": (406, "None of the accepted media types can be given"),
+    "request_timeout": (408, "The body did not arrive in time"),
     "request_id_conflict": (409, "The requestId was used for another request"),
     "not_cancellable": (409, "The job has ended"),
     "not_retryable": (409, "The job cannot be driven again"),

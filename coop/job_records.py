@@ -54,6 +54,7 @@ def job_of(record: Record) -> Job:
         machine=record.get("machine"),
         stages=tuple(_stage_of(record, stage) for stage in STAGES),
         delivery=_delivery_of(record),
+        trace=record.get("trace", ""),
     )
 
 

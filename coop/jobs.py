@@ -83,6 +83,7 @@ class JobOptions(BaseModel):
 
     language: str | None = Field(
         None,
+        max_length=35,
         pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
         description="Language of the speech (BCP 47), when the caller knows it; detected otherwise.",
     )
@@ -124,7 +125,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Job:
-    """One accepted request. `id` is unique in the fleet, `request_id` within its client. Times: Unix milliseconds."""
+    """One accepted request. `id` is unique in the fleet, `request_id` within its client, `trace` names the HTTP request
+    in the logs. Times: Unix milliseconds."""
 
     id: str
     client: str
@@ -141,6 +143,7 @@ class Job:
     machine: str | None = None
     stages: tuple[StageRecord, ...] = field(default_factory=lambda: tuple(StageRecord(stage) for stage in STAGES))
     delivery: Delivery = field(default_factory=Delivery)
+    trace: str = ""
 
     @property
     def progress(self) -> float:

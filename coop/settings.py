@@ -17,7 +17,16 @@ from typing import Annotated, Any, Literal
 
 import platformdirs
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from coop.jobs import Stage
 
@@ -58,6 +67,14 @@ class Settings(BaseModel):
     public_url: str | None = Field(
         None, pattern=r"^https?://", description="Address callers reach the gateway at. Unset: http://HOST:PORT."
     )
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain (PEM) the gateway serves HTTPS with; read anew when the file changes."
+    )
+    tls_key: Path | None = Field(None, description="Private key (PEM) of COOP_TLS_CERT.")
+    trusted_proxies: Networks = Field(
+        (),
+        description="CIDRs of the proxies before the gateway, comma-separated; only their X-Forwarded-For is believed.",
+    )
     gateway_threads: int = Field(
         320,
         ge=4,
@@ -93,6 +110,18 @@ class Settings(BaseModel):
     max_duration_seconds: int = Field(600, ge=1, description="Longest video that is taken, in seconds.")
     max_media_bytes: int = Field(200 * 2**20, ge=1024, description="Largest media file that is downloaded, in bytes.")
     max_queue: int = Field(200_000, ge=1, description="Jobs that may wait at once before `queue_full`.")
+    max_queue_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of COOP_MAX_QUEUE that each client may have waiting also when others have filled the queue.",
+    )
+    rate: int = Field(
+        60_000,
+        ge=1,
+        description="Requests a minute that a client may make at each route, unless `coop client add --rate` says less"
+        " or more.",
+    )
     max_wait_seconds: int = Field(120, ge=0, description="Longest hold that `Prefer: wait` is given, in seconds.")
     retention_days: float = Field(7, gt=0, description="How long ended jobs are kept, in days.")
 
@@ -184,6 +213,19 @@ class Settings(BaseModel):
             raise ValueError("a network of all addresses would switch the egress rules off")
         return networks
 
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _not_everybody(cls, networks: tuple[Network, ...]) -> tuple[Network, ...]:
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError("a network of all addresses would believe every caller")
+        return networks
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("COOP_TLS_CERT and COOP_TLS_KEY go together")
+        return self
+
     @field_validator("flower_basic_auth", mode="after")
     @classmethod
     def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
@@ -194,7 +236,9 @@ class Settings(BaseModel):
     @property
     def base_url(self) -> str:
         """Where callers reach the gateway, without a slash at the end."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"{scheme}://{host}:{self.port}").rstrip("/")
 
     def deadline_seconds(self, stage: Stage) -> float:
         return float(getattr(self, f"{stage}_deadline_seconds"))
@@ -233,6 +277,9 @@ def _explain(error: ValidationError) -> str:
     """One line per wrong variable; the value is left out, for it may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
+        if not problem["loc"]:  # about several variables, which the message names
+            lines.append(problem["msg"])
+            continue
         place = str(problem["loc"][0])
         variable = place if place in VARIABLES else variable_of(place)
         lines.append(f"{variable}: {problem['msg']}")

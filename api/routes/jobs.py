@@ -10,6 +10,7 @@ from redis import RedisError
 from api.access import document_of, json_response, own_job, require_acceptable
 from api.auth import client
 from api.bodies import read_query
+from api.presence import Presence, presence
 from api.problems import unavailable
 from api.services import services
 from coop.documents import JobListQuery, job_list_body, without_result
@@ -73,17 +74,20 @@ def stream_events(request_id: str) -> Response:
     job = own_job(request_id)
     if not services().holds.take():
         raise Problem("unavailable", "Too many streams are open.", retry_after=unavailable().retry_after)
-    response = Response(stream_with_context(_events(job.id)), content_type="text/event-stream; charset=utf-8")
+    response = Response(
+        stream_with_context(_events(job.id, presence())), content_type="text/event-stream; charset=utf-8"
+    )
     response.call_on_close(services().holds.give_back)
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events until the stream ends
     return response
 
 
-def _events(job_id: str) -> Iterator[bytes]:
-    """The job's document now and after each change, until nothing more will change."""
+def _events(job_id: str, caller: Presence) -> Iterator[bytes]:
+    """The job's document now and after each change, until nothing more will change or the caller has gone."""
     last = b""
     with services().changes.watch(job_id) as watch:
-        while True:
+        caller.on_leave(watch.wake)
+        while not caller.has_left:
             found = _look(job_id)
             if found and found[1] != last:
                 last = found[1]

@@ -6,12 +6,14 @@ import secrets
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable
 from threading import Event
 
 import click
 import redis
 import requests
+import urllib3
 from pydantic import SecretStr
 
 from coop.clients import ClientRegistry
@@ -42,7 +44,7 @@ def command(port: int | None, slots: int | None) -> None:
         if settings.redis_url is None:
             supervisor.start(_RedisPart(settings))
         with connect(settings) as client:
-            gateway_url = _local_url(settings.host, settings.port)
+            gateway_url = _local_url(settings.host, settings.port, "https" if settings.tls_cert else "http")
             ensure_client(settings, ClientRegistry(client), settings.public_url or gateway_url)
             supervisor.start(_gateway(settings, gateway_url))
             supervisor.start(_worker(settings, JobStore(client, settings)))
@@ -113,16 +115,19 @@ def _flower(settings: Settings) -> Child:
 def _when_it_answers(url: str, line: str) -> Callable[[], str | None]:
     def address() -> str | None:
         try:
-            return line if requests.get(url, timeout=1).ok else None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+                # Its own child on this machine, whose certificate is made out to the public name.
+                return line if requests.get(url, timeout=1, verify=False).ok else None  # noqa: S501  # see above
         except requests.RequestException:
             return None
 
     return address
 
 
-def _local_url(host: str, port: int) -> str:
+def _local_url(host: str, port: int, scheme: str = "http") -> str:
     here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # read, not bound
-    return f"http://{here}:{port}"
+    return f"{scheme}://{here}:{port}"
 
 
 def _stop_on_signals() -> Event:

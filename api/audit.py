@@ -1,0 +1,70 @@
+"""A line for each request: who, what, how it ended, how long it took, under an id that the worker takes over."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from functools import partial
+from urllib.parse import quote
+
+import structlog
+from flask import Flask, Response, g, request
+
+from coop.logs import get_logger
+
+TRACE_HEADER = "X-Request-Id"
+
+_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PATH_LENGTH = 200
+# Asked every few seconds by whatever watches the gateway.
+_QUIET = frozenset({"health.live", "health.ready"})
+
+log = get_logger("coop.audit")
+
+
+def install(app: Flask) -> None:
+    """The first to see a request. `finish` is to be the last to see its answer."""
+    app.before_request(_begin)
+
+
+def trace() -> str:
+    """The present request's id: the caller's own where it makes sense, else one that is made here."""
+    found: str = g.trace
+    return found
+
+
+def finish(response: Response) -> Response:
+    """Tell the caller the id, and write the line: of a stream once it has ended."""
+    response.headers[TRACE_HEADER] = g.trace
+    end = partial(
+        _write,
+        g.started,
+        request.endpoint in _QUIET,
+        trace=g.trace,
+        client=g.client.name if "client" in g else None,
+        address=g.get("address"),
+        method=request.method,
+        # Without the query, and without what would begin a line of its own.
+        path=quote(request.path, safe="/:")[:_PATH_LENGTH],
+        status=response.status_code,
+        code=g.get("code"),
+    )
+    if response.is_streamed:
+        response.call_on_close(end)
+    else:
+        end()
+    return response
+
+
+def _begin() -> None:
+    g.started = time.monotonic()
+    sent = request.headers.get(TRACE_HEADER, "")
+    g.trace = sent if _SANE.fullmatch(sent) else secrets.token_hex(8)
+    structlog.contextvars.clear_contextvars()  # threads are used again
+    structlog.contextvars.bind_contextvars(trace=g.trace)
+
+
+def _write(started: float, quiet: bool, **values: object) -> None:
+    write = log.debug if quiet else log.info
+    write("request answered", seconds=round(time.monotonic() - started, 4), **values)
