@@ -31,12 +31,13 @@ _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a
 _RATE = re.compile(r"([1-9][0-9]{0,5})/minute")
 
 # The record and Redis' time in one round trip: whether a key still holds is decided by one clock for the whole fleet.
-_BY_KEY = """
-local name = redis.call('HGET', KEYS[2], ARGV[1])
+# The hashes stand in the scripts, not in KEYS: Redis asks for the right to write to those, which readers do not have.
+_BY_KEY = f"""
+local name = redis.call('HGET', '{KEYS_KEY}', ARGV[1])
 if not name then return false end
-return {redis.call('HGET', KEYS[1], name), redis.call('TIME')[1]}
+return {{redis.call('HGET', '{CLIENTS_KEY}', name), redis.call('TIME')[1]}}
 """
-_GET = "return {redis.call('HGET', KEYS[1], ARGV[1]), redis.call('TIME')[1]}"
+_GET = f"return {{redis.call('HGET', '{CLIENTS_KEY}', ARGV[1]), redis.call('TIME')[1]}}"
 
 T = TypeVar("T")
 
@@ -155,7 +156,7 @@ class ClientRegistry:
     def by_key(self, api_key: str) -> Client | None:
         """Whose key it is, None for an unknown or expired one."""
         wanted = _hash(api_key)
-        answer: Any = self._by_key(keys=[CLIENTS_KEY, KEYS_KEY], args=[wanted])
+        answer: Any = self._by_key(args=[wanted])
         record, now = (json.loads(answer[0]), int(answer[1])) if answer and answer[0] else (None, 0)
         if record is None:
             return None
@@ -165,7 +166,7 @@ class ClientRegistry:
 
     def get(self, name: str) -> Client | None:
         """The client of that name, None when there is none."""
-        record, now = self._get(keys=[CLIENTS_KEY], args=[name])
+        record, now = self._get(args=[name])
         return _client(json.loads(record), int(now)) if record else None
 
     def list(self) -> list[Client]:

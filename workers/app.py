@@ -19,7 +19,7 @@ from celery.signals import (
 from coop.logs import configure_logs, get_logger
 from coop.queue import app
 from coop.settings import read_settings
-from workers import messages, pipeline, remote_control, tasks, warm_up, watch, workspaces
+from workers import pipeline, remote_control, tasks, warm_up, watch, workspaces
 from workers.process import this_process
 from workers.reaper import Reaper
 
@@ -27,7 +27,7 @@ __all__ = ["app", "tasks"]
 
 log = get_logger(__name__)
 
-app.conf.broker_transport = messages.Transport
+app.conf.broker_transport = "workers.messages:Transport"
 remote_control.restrict()
 
 _VITAL_THREADS = frozenset({"watch", "reaper", "lease-keeper"})

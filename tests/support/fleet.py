@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import redis
 from coop import queue
 from coop.clients import ClientRegistry
 from coop.job_store import JobStore
-from coop.jobs import STAGES, DeliveryStatus, Job, job_id_of
+from coop.jobs import STAGES, DeliveryStatus, Job, Stage, job_id_of
 from tests.support.jobs import CLIENT, new_job, settings_of
 from workers.run import celery_command
 
@@ -54,6 +54,7 @@ class Worker:
         supervised: bool = False,
         app: str = APP,
         stub: dict[str, str] | None = None,
+        stages: Sequence[Stage] = STAGES,
         **variables: str,
     ) -> None:
         self.log = folder / f"{name}.log"
@@ -71,9 +72,9 @@ class Worker:
         }
         self.is_supervised = supervised
         self.command = (
-            [sys.executable, "-m", "workers.run", "--app", app]
+            [sys.executable, "-m", "workers.run", "--app", app, "--stages", ",".join(stages)]
             if supervised
-            else celery_command(list(STAGES), int(self.environment["COOP_SLOTS"]), name, app)
+            else celery_command(list(stages), int(self.environment["COOP_SLOTS"]), name, app)
         )
         self.process: subprocess.Popen[bytes] | None = None
 

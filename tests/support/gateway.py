@@ -115,6 +115,7 @@ class Served:
     url: str
     process: subprocess.Popen[bytes]
     credentials: Credentials
+    log: Path
 
     @property
     def client(self) -> Coop:
@@ -122,7 +123,11 @@ class Served:
 
 
 @contextmanager
-def served_on(redis_url: str, folder: Path, **variables: str) -> Iterator[Served]:
+def served_on(
+    redis_url: str, folder: Path, *, operator_url: str | None = None, authority: Path | None = None, **variables: str
+) -> Iterator[Served]:
+    """`operator_url`: who registers the client, where the gateway's own user may not; `authority`: who vouches for its
+    certificate."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("COOP_")},
@@ -131,21 +136,22 @@ def served_on(redis_url: str, folder: Path, **variables: str) -> Iterator[Served
         "COOP_PORT": str(port),
         **{f"COOP_{name.upper()}": value for name, value in variables.items()},
     }
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(operator_url or redis_url) as client:
         credentials = ClientRegistry(client).add(f"{CLIENT}-{secrets.token_hex(3)}")
     with (folder / "gateway.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-m", "api.serve"], env=environment, stdout=log, stderr=log)
-    served = Served(f"http://127.0.0.1:{port}", process, credentials)
+    scheme = "https" if authority else "http"
+    served = Served(f"{scheme}://127.0.0.1:{port}", process, credentials, folder / "gateway.log")
     try:
-        eventually(lambda: _answers(served.url), what="the gateway's first answer")
+        eventually(lambda: _answers(served.url, authority), what="the gateway's first answer")
         yield served
     finally:
         process.terminate()
         process.wait(timeout=10)
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, authority: Path | None) -> bool:
     try:
-        return requests.get(f"{url}/health/live", timeout=2).ok
+        return requests.get(f"{url}/health/live", timeout=2, verify=str(authority) if authority else True).ok
     except requests.ConnectionError:
         return False

@@ -33,14 +33,15 @@ class RedisServer:
 
     def start(self) -> RedisServer:
         self.folder.mkdir(parents=True, exist_ok=True)
-        durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(get_binary_path()), *place, *durable, *self.options], stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
         self._wait_until_ready()
         return self
+
+    def command(self) -> list[str]:
+        durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        return [str(get_binary_path()), *place, *durable, *self.options]
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -71,9 +72,13 @@ class RedisServer:
             self.process.wait(timeout=10)
             self.process = None
 
+    def probe(self) -> redis.Redis:
+        """Who asks whether it is up."""
+        return redis.Redis(port=self.port, socket_timeout=1)
+
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + 10
-        with redis.Redis(port=self.port, socket_timeout=1) as client:
+        with self.probe() as client:
             while time.monotonic() < deadline:
                 try:
                     if client.ping():
