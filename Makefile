@@ -24,7 +24,7 @@ demo: $(STAMP) ## Run the whole service on the sample video; the result goes to 
 	@$(BIN)/python scripts/demo.py
 
 test: $(STAMP) lint ## Lint, types, layers and the whole test suite
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
