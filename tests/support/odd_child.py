@@ -42,15 +42,15 @@ def own_pid(params: Params) -> Params:
     return {"pid": os.getpid()}
 
 
+HANDLERS = {
+    "start_a_sleeper_and_wait": start_a_sleeper_and_wait,
+    "exit": leave,
+    "print": print_text,
+    "divide": lambda params: {"quotient": 1 // params["by"]},
+    "environment": lambda _params: dict(os.environ),
+    "fill_memory": fill_memory,
+    "pid": own_pid,
+}
+
 if __name__ == "__main__":
-    serve(
-        {
-            "start_a_sleeper_and_wait": start_a_sleeper_and_wait,
-            "exit": leave,
-            "print": print_text,
-            "divide": lambda params: {"quotient": 1 // params["by"]},
-            "environment": lambda _params: dict(os.environ),
-            "fill_memory": fill_memory,
-            "pid": own_pid,
-        }
-    )
+    serve(HANDLERS)

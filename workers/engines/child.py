@@ -15,13 +15,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from coop.errors import JobError
 from coop.logs import get_logger
 from workers.engines.deadline import Deadline
-from workers.engines.process import MEMORY_BYTES, MemoryWatch, clean_environment, kill_tree, pipes_of, start
+from workers.engines.process import (
+    MEMORY_BYTES,
+    ChildProcess,
+    MemoryWatch,
+    kill_tree,
+    pipes_of,
+    python_environment,
+    start,
+)
 
 log = get_logger(__name__)
 
@@ -32,15 +39,19 @@ _LAST_WORDS = 20
 _CLOSE_SECONDS = 2.0
 _REQUESTS_PER_CHILD = 100
 _IDLE_SECONDS = 300.0
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Child:
-    """One child that runs `python -m MODULE`. Used by one thread at a time."""
+    """One child that serves the requests of a module, started as `python -m MODULE` or as `begin` says.
 
-    def __init__(self, module: str, memory_bytes: int = MEMORY_BYTES) -> None:
+    Used by one thread at a time.
+    """
+
+    def __init__(
+        self, module: str, memory_bytes: int = MEMORY_BYTES, begin: Callable[[], ChildProcess] | None = None
+    ) -> None:
         self._module = module
-        self._process = _start_python(module)
+        self._process = begin() if begin else start_python(module)
         self._stdin, self._stdout, self._stderr = pipes_of(self._process)
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._last_words: deque[bytes] = deque(maxlen=_LAST_WORDS)
@@ -215,15 +226,6 @@ class ChildPool:
             child.close()
 
 
-def _start_python(module: str) -> subprocess.Popen[bytes]:
-    # The search path holds the interpreter's own folder alone: a child finds the packaged JavaScript runtime there,
-    # and no ffmpeg, phantomjs or rtmpdump that would reach the net by itself.
-    env = clean_environment(
-        PATH=str(Path(sys.executable).parent),
-        PYTHONPATH=str(_ROOT),
-        PYTHONUTF8="1",
-        PYTHONDONTWRITEBYTECODE="1",
-        YTDLP_NO_PLUGINS="1",
-    )
+def start_python(module: str) -> ChildProcess:
     args = [sys.executable, "-s", "-P", "-m", module]
-    return start(args, env=env, stdin=subprocess.PIPE)
+    return start(args, env=python_environment(), stdin=subprocess.PIPE)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 import psutil
 
@@ -37,6 +37,33 @@ else:
     _NEW_GROUP = 0
 
 
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class ChildProcess(Protocol):
+    """What is used here of `subprocess.Popen`, which not every child comes from."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None:
+        """None until `wait` has read the exit."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class CompletedOutput(NamedTuple):
     """What a program left: its exit code, its standard output, and the end of its standard error as text."""
 
@@ -51,14 +78,30 @@ def clean_environment(**more: str) -> dict[str, str]:
     return kept | more
 
 
+def python_environment() -> dict[str, str]:
+    """That of a child that runs a module of this project.
+
+    Its search path is the interpreter's own folder: a child finds the packaged JavaScript runtime there, and no
+    ffmpeg, phantomjs or rtmpdump that would reach the net by itself.
+    """
+    return clean_environment(
+        PATH=str(Path(sys.executable).parent),
+        PYTHONPATH=str(_ROOT),
+        PYTHONUTF8="1",
+        PYTHONDONTWRITEBYTECODE="1",
+        YTDLP_NO_PLUGINS="1",
+    )
+
+
 def start(
     args: Sequence[str],
     *,
     env: Mapping[str, str],
     cwd: Path | None = None,
     stdin: int = subprocess.DEVNULL,
+    output: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
-    """Start `args` as the leader of a process group of its own, with its output in pipes.
+    """Start `args` as the leader of a process group of its own, with its output in pipes or where `output` says.
 
     Raises JobError `internal` when the program cannot be started.
     """
@@ -68,8 +111,8 @@ def start(
             env=dict(env),
             cwd=cwd,
             stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             creationflags=_NEW_GROUP,
         )
@@ -77,14 +120,14 @@ def start(
         raise JobError("internal", f"{args[0]} could not be started: {error.strerror}.") from error
 
 
-def pipes_of(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+def pipes_of(process: ChildProcess) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
     """Standard input, output and error of a process that was started with pipes for all three."""
     if not (process.stdin and process.stdout and process.stderr):
         raise ValueError("the process was started without pipes")
     return process.stdin, process.stdout, process.stderr
 
 
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
+def kill_tree(process: ChildProcess) -> None:
     """End `process` and all that it started, and wait until they are gone.
 
     Does nothing once the exit of `process` was read: its number may be another's by then. So whoever sees a child end

@@ -16,6 +16,7 @@ from coop.settings import Settings, SettingsError
 from workers.engines.child import Child, ChildPool
 from workers.engines.deadline import Deadline
 from workers.engines.egress_proxy import EgressProxy
+from workers.engines.nursery import Nursery, can_fork
 
 _MODULE = "workers.engines.ytdlp_child"
 
@@ -82,9 +83,11 @@ class _Tool:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._proxy = EgressProxy(settings)
-        self._pool = ChildPool(lambda: Child(_MODULE))
         self._counter = 0
         self._lock = threading.Lock()
+        self._nursery = Nursery(_MODULE, self._common("nobody")) if can_fork() else None
+        begin = self._nursery.start if self._nursery else None
+        self._pool = ChildPool(lambda: Child(_MODULE, begin=begin))
 
     def request(self, method: str, params: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
         user = self._next_user()
@@ -115,6 +118,8 @@ class _Tool:
 
     def close(self) -> None:
         self._pool.close()
+        if self._nursery:
+            self._nursery.close()
         self._proxy.close()
 
 

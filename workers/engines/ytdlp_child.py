@@ -1,6 +1,7 @@
 """yt-dlp's own process: reads requests from standard input, a JSON line each, and answers on standard output.
 
-Run by `workers.engines.child` as `python -m workers.engines.ytdlp_child`. It sees no secret of the worker, reaches the
+Run by `workers.engines.child` as `python -m workers.engines.ytdlp_child`, or forked from a process that has loaded it
+(`workers.engines.nursery`). It sees no secret of the worker, reaches the
 net through the egress proxy only, and starts nothing but yt-dlp's JavaScript runtime.
 """
 
@@ -252,5 +253,8 @@ def captions(params: dict[str, Any]) -> dict[str, Any]:
     return {"text": target.read_text(encoding="utf-8", errors="replace")}
 
 
+HANDLERS = {"extract": extract, "download": download, "captions": captions, "check_sites": check_sites}
+PREPARE = check_sites
+
 if __name__ == "__main__":
-    serve({"extract": extract, "download": download, "captions": captions, "check_sites": check_sites})
+    serve(HANDLERS)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -21,10 +22,12 @@ from tests.support.sites import Site, endless, never, page, watch_page
 from workers.engines import ffmpeg
 from workers.engines.child import Child, ChildPool
 from workers.engines.deadline import Deadline
+from workers.engines.nursery import Nursery, can_fork, has_ended
 from workers.engines.process import clean_environment, run_program
 from workers.stages import download
 
 ODD_JOBS = "tests.support.odd_child"
+MakeChild = Callable[..., Child]
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
@@ -47,9 +50,21 @@ def cancelled_once(holds: Callable[[], bool]) -> threading.Event:
     return event
 
 
+WAYS = ["started", *(["forked"] if can_fork() else [])]
+
+
+@pytest.fixture(params=WAYS)
+def make_child(request: pytest.FixtureRequest) -> Iterator[MakeChild]:
+    """Makes children; every promise holds for those that are started and for those that are forked."""
+    nursery = Nursery(ODD_JOBS) if request.param == "forked" else None
+    yield partial(Child, ODD_JOBS, begin=nursery.start if nursery else None)
+    if nursery:
+        nursery.close()
+
+
 @pytest.fixture
-def child() -> Child:
-    return Child(ODD_JOBS)
+def child(make_child: MakeChild) -> Child:
+    return make_child()
 
 
 def test_a_cancel_in_the_middle_of_a_download_ends_its_process(
@@ -73,12 +88,15 @@ def test_a_cancel_ends_grandchildren_too(child: Child, tmp_path: Path) -> None:
     assert not psutil.pid_exists(int(note.read_text()))
 
 
-def test_a_child_dies_with_its_parent_and_takes_its_own_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_child_dies_with_its_parent_and_takes_its_own_along(way: str, tmp_path: Path) -> None:
     note = tmp_path / "pid"
+    begin = f", begin=Nursery({ODD_JOBS!r}).start" if way == "forked" else ""
     script = (
         "from workers.engines.child import Child\n"
+        "from workers.engines.nursery import Nursery\n"
         "from workers.engines.deadline import Deadline\n"
-        f"Child({ODD_JOBS!r}).request('start_a_sleeper_and_wait', {{'note': {str(note)!r}}}, Deadline(60))\n"
+        f"Child({ODD_JOBS!r}{begin}).request('start_a_sleeper_and_wait', {{'note': {str(note)!r}}}, Deadline(60))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], env=clean_environment(PYTHONPATH=os.getcwd()))
     assert eventually(lambda: note.exists() and note.read_text() != "")
@@ -86,7 +104,7 @@ def test_a_child_dies_with_its_parent_and_takes_its_own_along(tmp_path: Path) ->
     parent.kill()
     parent.wait()
 
-    assert len(family) == 2
+    assert len(family) == (3 if way == "forked" else 2)
     assert eventually(lambda: not any(member.is_running() for member in family))
 
 
@@ -110,34 +128,34 @@ def test_an_unforeseen_exception_is_an_internal_error_and_the_child_lives_on(chi
     child.close()
 
 
-def test_a_child_sees_no_secret_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_sees_no_secret_of_the_worker(make_child: MakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("OPENAI_API_KEY", "COOP_REDIS_URL", "HTTPS_PROXY", "NO_PROXY", "PYTHONSTARTUP"):
         monkeypatch.setenv(variable, "secret")
-    child = Child(ODD_JOBS)
+    child = make_child()
     seen = child.request("environment", {}, Deadline(30))
     child.close()
 
     assert "secret" not in json.dumps(seen)
 
 
-def test_a_child_that_takes_too_much_memory_is_ended() -> None:
-    pool = ChildPool(lambda: Child(ODD_JOBS, memory_bytes=100 * 2**20))
+def test_a_child_that_takes_too_much_memory_is_ended(make_child: MakeChild) -> None:
+    pool = ChildPool(lambda: make_child(memory_bytes=100 * 2**20))
     with pytest.raises(JobError, match="more than 100 MiB"):
         pool.request("fill_memory", {"bytes": 200 * 2**20}, Deadline(30))
 
     assert pool.idle_pids() == []
 
 
-def test_a_child_is_replaced_after_its_number_of_requests() -> None:
-    pool = ChildPool(lambda: Child(ODD_JOBS), requests_per_child=2)
+def test_a_child_is_replaced_after_its_number_of_requests(make_child: MakeChild) -> None:
+    pool = ChildPool(make_child, requests_per_child=2)
     pids = [pool.request("pid", {}, Deadline(30))["pid"] for _ in range(3)]
     pool.close()
 
     assert pids[0] == pids[1] != pids[2]
 
 
-def test_an_idle_child_that_was_killed_is_replaced() -> None:
-    pool = ChildPool(lambda: Child(ODD_JOBS))
+def test_an_idle_child_that_was_killed_is_replaced(make_child: MakeChild) -> None:
+    pool = ChildPool(make_child)
     killed = pool.request("pid", {}, Deadline(30))["pid"]
     psutil.Process(killed).kill()
     assert eventually(lambda: pool.idle_pids() == [])
@@ -146,16 +164,16 @@ def test_an_idle_child_that_was_killed_is_replaced() -> None:
     pool.close()
 
 
-def test_an_idle_child_is_ended() -> None:
-    pool = ChildPool(lambda: Child(ODD_JOBS), idle_seconds=0.2)
+def test_an_idle_child_is_ended(make_child: MakeChild) -> None:
+    pool = ChildPool(make_child, idle_seconds=0.2)
     pid = pool.request("pid", {}, Deadline(30))["pid"]
 
     assert eventually(lambda: not psutil.pid_exists(pid))
     pool.close()
 
 
-def test_requests_at_once_get_a_child_each() -> None:
-    pool = ChildPool(lambda: Child(ODD_JOBS))
+def test_requests_at_once_get_a_child_each(make_child: MakeChild) -> None:
+    pool = ChildPool(make_child)
     barrier_seen: list[int] = []
     threads = [
         threading.Thread(target=lambda: barrier_seen.append(pool.request("pid", {"wait": 0.5}, Deadline(30))["pid"]))
@@ -184,3 +202,26 @@ def test_a_program_that_is_not_there_is_an_internal_error() -> None:
 def test_a_host_that_never_answers_ends_at_the_deadline(site: Site, work_on: MakeWork) -> None:
     with pytest.raises(JobError, match="timed_out"):
         download.run(work_on(site.add("/never", never()), seconds=1))
+
+
+@pytest.mark.skipif(not can_fork(), reason="children are started here, not forked")
+def test_children_are_forked_again_after_the_process_they_come_from_was_killed() -> None:
+    nursery = Nursery(ODD_JOBS)
+    first = Child(ODD_JOBS, begin=nursery.start)
+    first.request("pid", {}, Deadline(30))
+    psutil.Process(nursery.pid).kill()
+
+    second = Child(ODD_JOBS, begin=nursery.start)
+    pids = [child.request("pid", {}, Deadline(30))["pid"] for child in (first, second)]
+    first.close()
+    second.close()
+    nursery.close()
+
+    assert len(set(pids)) == 2
+    assert all(has_ended(pid) for pid in pids)
+
+
+@pytest.mark.skipif(not can_fork(), reason="children are started here, not forked")
+def test_a_nursery_that_cannot_start_is_a_passing_error() -> None:
+    with pytest.raises(JobError, match="internal"):
+        Nursery("tests.support.no_such_module").start()
