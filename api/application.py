@@ -19,6 +19,7 @@ def create_app(settings: Settings) -> Flask:
     # One more than is taken: a body without Content-Length is not refused by Werkzeug, but cut off at this length.
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no page of another origin may call with a key
+    app.url_map.merge_slashes = False  # `//` would be answered with a redirect, which the contract does not know
     install(app, open_services(settings))
     audit.install(app)
     auth.install(app)

@@ -31,7 +31,5 @@ def _add(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if services().settings.base_url.startswith("https://"):
         response.headers["Strict-Transport-Security"] = f"max-age={_TWO_YEARS}"
-    standing = services().limits.standing()
-    if standing:
-        response.headers.extend(standing.headers())
+    response.headers.extend(services().limits.standing().headers())
     return response

@@ -64,11 +64,14 @@ class Limits:
         g.limit = Standing("failed-authentication", FAILURES_PER_MINUTE, number, self._limiter.storage.get_expiry(key))
         return g.limit.problem() if g.limit.is_passed else reason
 
-    def standing(self) -> Standing | None:
-        """Where the present request stands; None when nobody could count it."""
-        counted: Standing | None = g.get("limit")
+    def standing(self) -> Standing:
+        """Where the present request stands. What nobody has counted yet, such as a body that is too large, counts as a
+        stranger's."""
         current = self._limiter.current_limit
-        if counted or current is None:
+        if "limit" not in g and current is None:
+            g.limit = self._strangers.count(bucket_of(g.get("address", "")))
+        if "limit" in g or current is None:
+            counted: Standing = g.limit
             return counted
         number = current.limit.amount - current.remaining + int(current.breached)
         return Standing("client", current.limit.amount, number, current.window.reset_time)

@@ -66,8 +66,7 @@ def _refused_by_flask(error: HTTPException) -> Response:
 
 
 def _rate_passed(error: RateLimitExceeded) -> Response:
-    standing = services().limits.standing()
-    return problem_response(standing.problem() if standing else Problem("rate_limited", retry_after=1))
+    return problem_response(services().limits.standing().problem())
 
 
 def _redis_away(error: redis.RedisError) -> Response:
