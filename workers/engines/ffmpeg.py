@@ -102,9 +102,10 @@ def extract_audio(media: Path, folder: Path, settings: Settings, deadline: Deadl
     """Take the first audio stream of `media` out into `folder`, as a file that every transcriber reads.
 
     It is copied as it is where its codec and its size will do, and else encoded as Opus. Raises JobError `no_audio`,
-    `media_invalid` (unreadable, or shorter than it says), `too_large`, `timed_out`.
+    `media_invalid` (unreadable, or shorter than it says), `too_long`, `too_large`, `timed_out`.
     """
     probe = _probe(media, settings, deadline)
+    _refuse_long(probe.claimed_seconds, settings)
     audio: ExtractedAudio | None = None
     if probe.audio[0] in _COPIED_INTO:
         audio = _copy_audio(media, probe.audio[0], folder, settings, deadline)
@@ -112,6 +113,8 @@ def extract_audio(media: Path, folder: Path, settings: Settings, deadline: Deadl
         audio = _encode_audio(media, folder, settings, deadline)
     if audio.path.stat().st_size > MAX_AUDIO_BYTES:
         raise JobError("too_large", "The sound of the video is larger than this service takes.")
+    # Reading stops a minute behind the limit, so a file without a length of its own ends there and is not truncated.
+    _refuse_long(audio.duration_seconds, settings)
     _refuse_truncated(probe.claimed_seconds, audio.duration_seconds)
     return audio
 
@@ -160,6 +163,13 @@ def _take_out(media: Path, target: Path, how: Sequence[str], settings: Settings,
     if done.returncode != 0 or not measured or int(measured[-1]) == 0:
         raise _error_of(done)
     return int(measured[-1]) / 1_000_000
+
+
+def _refuse_long(seconds: float | None, settings: Settings) -> None:
+    limit = settings.max_duration_seconds
+    # A second of grace: sites round the duration that the stage metadata has let through.
+    if seconds and seconds > limit + 1:
+        raise JobError("too_long", f"The video is longer than the {limit} s that are taken at most.")
 
 
 def _refuse_truncated(claimed: float | None, measured: float) -> None:

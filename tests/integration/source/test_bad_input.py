@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from coop.errors import JobError
+from coop.settings import Settings
 from tests.integration.source.conftest import MakeWork
 from tests.support.media import make_media
 from tests.support.sites import Site, content, endless, never, page, redirect, status, watch_page
@@ -171,6 +172,14 @@ def test_a_video_longer_than_the_page_says_is_too_long(site: Site, work_on: Make
     long_video = make_media(tmp_path / "long.mp4", seconds=40)
 
     assert failure_of(work_on(site.add_video("long", long_video, duration="PT3S"))).code == "too_long"
+
+
+def test_a_video_far_longer_than_the_limit_is_too_long_and_not_truncated(
+    site: Site, work_on: MakeWork, settings: Settings, tmp_path: Path
+) -> None:
+    long_video = make_media(tmp_path / "long.mp4", seconds=settings.max_duration_seconds + 70, picture=False)
+
+    assert failure_of(work_on(site.add_video("long", long_video, duration=None))).code == "too_long"
 
 
 def test_a_video_that_is_said_to_be_too_long_is_not_downloaded(site: Site, work_on: MakeWork, video: bytes) -> None:

@@ -68,6 +68,16 @@ def test_a_file_that_breaks_off_is_invalid(name: str, cut: float, either: Settin
         extract(tmp_path / name, either)
 
 
+@pytest.mark.parametrize("header", [(), ("-live", "1")], ids=["long by its header", "without a length of its own"])
+def test_a_file_far_longer_than_the_limit_is_too_long(
+    header: tuple[str, ...], either: Settings, tmp_path: Path
+) -> None:
+    make_media(tmp_path / "v.mkv", seconds=either.max_duration_seconds + 70, picture=False, more=header)
+
+    with pytest.raises(JobError, match="too_long"):
+        extract(tmp_path / "v.mkv", either)
+
+
 @pytest.mark.parametrize(
     "content",
     [
