@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -51,7 +52,9 @@ class StageTask(Task):  # type: ignore[misc]  # celery has no types
             claim = self._claim(process, job_id, run)
             if claim is None:
                 return
-            with process.leases.hold(claim) as lease:
+            # The ids under which the gateway logged the request.
+            origin = structlog.contextvars.bound_contextvars(client=claim.job.client, trace=claim.job.trace)
+            with origin, process.leases.hold(claim) as lease:
                 started = time.monotonic()
                 try:
                     self.work(process, lease)
@@ -158,7 +161,15 @@ class DeliverTask(StageTask):
             error=answer.error,
             milliseconds=answer.milliseconds,
         )
-        log.info("callback attempted", status=answer.status, error=answer.error, delivery=status.value)
+        log.info(
+            "callback attempted",
+            host=urlsplit(claim.job.delivery.url or "").hostname,
+            message=claim.delivery_id,
+            status=answer.status,
+            error=answer.error,
+            delivery=status.value,
+            seconds=answer.milliseconds / 1000,
+        )
         outcome = status.value if status is not DeliveryStatus.PENDING else "failed"
         increments = {
             **metrics.count("coop_callback_attempts_total", outcome=outcome),
@@ -178,6 +189,7 @@ class DeliverTask(StageTask):
             body=claim.outcome,
             secrets=client.signing_secrets,
             sent_at=claim.now_ms() // 1000,
+            trace=claim.job.trace,
         )
         deadline = Deadline(process.settings.deadline_seconds(self.stage), lease.cancelled)
         return deliver.run(message, process.settings, deadline)

@@ -29,13 +29,15 @@ _HEADERS = {"Content-Type": "application/json", "User-Agent": "coop-callback"}
 
 @dataclass(frozen=True)
 class Message:
-    """A signed POST: the same id and body on every attempt. `sent_at`: Unix seconds by Redis' clock."""
+    """A signed POST: the same id and body on every attempt. `sent_at`: Unix seconds by Redis' clock; `trace`: the id
+    of the request that the job came with, empty for jobs of an older version."""
 
     url: str
     message_id: str
     body: bytes
     secrets: tuple[str, ...]
     sent_at: int
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _post(message: Message, settings: Settings, started: float) -> Answer:
             session.post(
                 message.url,
                 data=message.body,
-                headers={**_HEADERS, **headers},
+                headers={**_HEADERS, **_trace(message), **headers},
                 timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
                 allow_redirects=False,
                 stream=True,
@@ -102,6 +104,10 @@ def _post(message: Message, settings: Settings, started: float) -> Answer:
         return Answer(None, reason, _milliseconds_since(started))
     error_text = None if 200 <= status < 300 else f"HTTP {status}"
     return Answer(status, error_text, _milliseconds_since(started), retry_after if status in (429, 503) else None)
+
+
+def _trace(message: Message) -> dict[str, str]:
+    return {"X-Request-Id": message.trace} if message.trace else {}
 
 
 def _milliseconds_since(started: float) -> int:
