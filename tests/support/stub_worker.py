@@ -7,15 +7,18 @@ The stages are plain functions, so all around them (claims, leases, retries, mes
     https://stub/?analyze.error=source_error    the stage fails, every time
     https://stub/?analyze.error=source_error&analyze.times=1    the first time only
     https://stub/?ideas.crash=1                 the stage kills its process (as often as `ideas.times` says)
+    https://stub/?download.child=pid&download.params={"wait":60}    the stage asks that of a child process,
+                                                which is tests.support.odd_child
     https://stub/?ideas.die=before-write        kills its process, once, at a hold point of the stage:
                                                 before-write, before-message (the write is done), after-message
 
 Variables: STUB_CLOCK (seconds this machine's clock is off), STUB_DELAYS (the time table of callbacks, in seconds),
-STUB_LOOP=off (no event loop, as on Windows).
+STUB_LOOP=off (no event loop, as on Windows), STUB_REAL (stages that are not stood in for).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -34,8 +37,11 @@ from coop.jobs import Job, Stage
 from coop.results import WireModel
 from tests.support.jobs import OUTPUTS
 from workers import pipeline
+from workers.engines.child import Child
 from workers.process import this_process
 from workers.stages.work import Work
+
+CHILD_MEMORY_BYTES = 200 * 2**20
 
 
 def wishes_of(video_url: str, stage: Stage) -> dict[str, str]:
@@ -63,12 +69,22 @@ def misbehave(work: Work, wishes: dict[str, str]) -> None:
         work.deadline.check()
     if "deaf" in wishes:
         time.sleep(float(wishes["deaf"]))
+    if "child" in wishes:
+        ask_a_child(work, wishes["child"], json.loads(wishes["params"]))
     if "crash" in wishes:
         os._exit(1)
     if "error" in wishes:
         raise JobError(wishes["error"])
     if "bug" in wishes:
         raise ZeroDivisionError
+
+
+def ask_a_child(work: Work, method: str, params: dict[str, Any]) -> None:
+    child = Child("tests.support.odd_child", memory_bytes=CHILD_MEMORY_BYTES)
+    try:
+        child.request(method, params, work.deadline)
+    finally:
+        child.close()
 
 
 def die_once(job: Job, stage: Stage, point: str) -> None:
@@ -101,8 +117,10 @@ def after_message(sender: Any, **_: Any) -> None:
 for name in ("advance", "succeed", "record_delivery"):
     setattr(JobStore, name, with_hold_points(getattr(JobStore, name)))
 
+REAL = os.environ.get("STUB_REAL", "").split(",")
 pipeline.STAGES = tuple(
-    replace(spec, run=stub(spec.name), retry=RetryPolicy(3, 0.2, 1), by_code={}) for spec in pipeline.STAGES
+    replace(spec, run=spec.run if spec.name in REAL else stub(spec.name), retry=RetryPolicy(3, 0.2, 1), by_code={})
+    for spec in pipeline.STAGES
 )
 
 if "STUB_CLOCK" in os.environ:
