@@ -14,10 +14,12 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -41,9 +43,50 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _parsed(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    """The messages leave the address out: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        is_complete = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket without its fellow
+        is_complete = False
+    if not is_complete:
+        forms = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ValueError(f"takes an address that begins with {forms} and names a host")
+    return parts
+
+
+def _http_address(url: str) -> str:
+    parts = _parsed(url, ("http", "https"))
+    if parts.query or parts.fragment:
+        raise ValueError("takes an address without ? and #: paths are appended to it")
+    return url
+
+
+def _redis_address(url: SecretStr) -> SecretStr:
+    parts = _parsed(url.get_secret_value(), ("redis", "rediss"))
+    if not re.fullmatch(r"(/\d*)?", parts.path):
+        raise ValueError("takes the number of a database as its path")
+    return url
+
+
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
+RedisAddress = Annotated[SecretStr, AfterValidator(_redis_address)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_split)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+ComputeType = Literal[
+    "default",
+    "auto",
+    "int8",
+    "int8_float32",
+    "int8_float16",
+    "int8_bfloat16",
+    "int16",
+    "float16",
+    "bfloat16",
+    "float32",
+]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -53,7 +96,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # Where things are
-    redis_url: SecretStr | None = Field(
+    redis_url: RedisAddress | None = Field(
         None,
         description="Redis of the fleet (redis://, rediss://). Unset: `coop up` runs an embedded one, and the"
         " other commands find it through COOP_DATA_DIR.",
@@ -64,8 +107,8 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(8080, ge=0, le=65535, description="Port the gateway listens on.")
-    public_url: str | None = Field(
-        None, pattern=r"^https?://", description="Address callers reach the gateway at. Unset: http://HOST:PORT."
+    public_url: HttpAddress | None = Field(
+        None, description="Address callers reach the gateway at. Unset: http://HOST:PORT."
     )
     tls_cert: Path | None = Field(
         None, description="Certificate chain (PEM) the gateway serves HTTPS with; read anew when the file changes."
@@ -75,11 +118,15 @@ class Settings(BaseModel):
         (),
         description="CIDRs of the proxies before the gateway, comma-separated; only their X-Forwarded-For is believed.",
     )
+    gateway_processes: int = Field(
+        1, ge=1, le=64, description="Processes of the gateway, which share its port; each takes about 90 MB."
+    )
     gateway_threads: int = Field(
         320,
         ge=4,
         le=4096,
-        description="Requests the gateway serves at once; each held `Prefer: wait` or event stream takes one.",
+        description="Requests a process of the gateway serves at once; each held `Prefer: wait` or event stream takes"
+        " one.",
     )
     api_key: SecretStr | None = Field(
         None, description="Key `coop submit` calls the gateway with. Unset: that of the client `coop up` registered."
@@ -156,20 +203,24 @@ class Settings(BaseModel):
     openai_api_key: SecretStr | None = Field(
         None, alias="OPENAI_API_KEY", description="Key of the OpenAI API or a compatible server."
     )
-    openai_base_url: str | None = Field(
+    openai_base_url: HttpAddress | None = Field(
         None, alias="OPENAI_BASE_URL", description="Address of a compatible server. Unset: OpenAI's own."
     )
     transcribe_api_key: SecretStr | None = Field(
         None, description="Key for transcription alone. Unset: OPENAI_API_KEY."
     )
-    transcribe_base_url: str | None = Field(None, description="Server for transcription alone. Unset: OPENAI_BASE_URL.")
+    transcribe_base_url: HttpAddress | None = Field(
+        None, description="Server for transcription alone. Unset: OPENAI_BASE_URL."
+    )
     transcribe_model: str = Field("whisper-1", description="Model of the openai transcriber.")
     transcribe_timeout_seconds: Seconds = Field(120, description="Time one transcription request may take.")
     transcribe_usd_per_minute: float | None = Field(
         None, ge=0, description="Price of a minute of audio. Unset: the price table."
     )
     text_api_key: SecretStr | None = Field(None, description="Key for analysis and ideas alone. Unset: OPENAI_API_KEY.")
-    text_base_url: str | None = Field(None, description="Server for analysis and ideas alone. Unset: OPENAI_BASE_URL.")
+    text_base_url: HttpAddress | None = Field(
+        None, description="Server for analysis and ideas alone. Unset: OPENAI_BASE_URL."
+    )
     text_model: str = Field("gpt-6-luna", description="Model of the openai analyzer.")
     text_reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
         None, description="Reasoning that is asked of the text model. Unset: the model's own default."
@@ -189,8 +240,8 @@ class Settings(BaseModel):
         description="Model of the local transcriber, a name or a folder."
         " `auto`: the packaged tiny.en if installed, else small.",
     )
-    whisper_device: str = Field("cpu", description="Device of the local transcriber.")
-    whisper_compute_type: str = Field("int8", description="Arithmetic of the local transcriber.")
+    whisper_device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="Device of the local transcriber.")
+    whisper_compute_type: ComputeType = Field("int8", description="Arithmetic of the local transcriber.")
     local_transcriptions: int = Field(1, ge=1, description="Local transcriptions at once on this machine.")
     ffmpeg: str | None = Field(None, description="ffmpeg to run. Unset: the packaged one, else the machine's.")
 
