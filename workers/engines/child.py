@@ -9,18 +9,22 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from coop.errors import JobError
 from coop.logs import get_logger
 from workers.engines.deadline import Deadline
 from workers.engines.process import (
+    FOLDER_PREFIX,
     MEMORY_BYTES,
     ChildProcess,
     MemoryWatch,
@@ -44,14 +48,19 @@ _IDLE_SECONDS = 300.0
 class Child:
     """One child that serves the requests of a module, started as `python -m MODULE` or as `begin` says.
 
-    Used by one thread at a time.
+    It works in an empty folder of its own, which goes with it. Used by one thread at a time.
     """
 
     def __init__(
         self, module: str, memory_bytes: int = MEMORY_BYTES, begin: Callable[[], ChildProcess] | None = None
     ) -> None:
         self._module = module
-        self._process = begin() if begin else start_python(module)
+        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        try:
+            self._process = begin() if begin else start_python(module)
+        except BaseException:
+            self._remove_folder()
+            raise
         self._stdin, self._stdout, self._stderr = pipes_of(self._process)
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._last_words: deque[bytes] = deque(maxlen=_LAST_WORDS)
@@ -61,6 +70,7 @@ class Child:
             reader.start()
         self.served = 0
         self.used_at = time.monotonic()
+        self._send({"folder": str(self._folder)})
 
     @property
     def pid(self) -> int:
@@ -120,8 +130,9 @@ class Child:
             self._last_words.append(line)
 
     def close(self) -> None:
-        """Kill the child and all that it started."""
+        """Kill the child and all that it started; its folder goes too."""
         kill_tree(self._process)
+        self._remove_folder()
         for reader in self._readers:
             reader.join(_CLOSE_SECONDS)
         if any(reader.is_alive() for reader in self._readers):
@@ -131,6 +142,9 @@ class Child:
             # What was buffered for a child that is gone cannot be written any more.
             with contextlib.suppress(OSError):
                 pipe.close()
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class ReportedError(JobError):

@@ -28,7 +28,19 @@ _MOST_THREADS = 4
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,flv,avi,asf,ogg,mp3,aac,flac,wav,w64,amr,ac3,eac3,caf,aiff"
 )
-_READ_SAFELY = ("-protocol_whitelist", "file,pipe", "-format_whitelist", _CONTAINERS)
+# What they hold. Pictures are not decoded but for their size, where a container does not tell it.
+_CODECS = (
+    "aac,aac_latm,mp1,mp2,mp3,mp1float,mp2float,mp3float,opus,libopus,vorbis,libvorbis,flac,alac,ac3,eac3,"
+    "amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,wmav1,wmav2,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_swf,"
+    "nellymoser,speex,libspeex,gsm,gsm_ms,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,"
+    "pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,"
+    "h264,hevc,vp8,vp9,av1,libdav1d,mpeg1video,mpeg2video,mpeg4,h263,flv,theora,"
+    "wmv1,wmv2,wmv3,msmpeg4v2,msmpeg4,mjpeg,png"
+)
+_READ_SAFELY = (
+    *("-protocol_whitelist", "file,pipe", "-format_whitelist", _CONTAINERS, "-codec_whitelist", _CODECS),
+    *("-max_streams", "100"),
+)
 
 # What the transcription APIs take, by the codec that ffmpeg names: the extension and ffmpeg's name of the container.
 _COPIED_INTO = {
@@ -183,10 +195,11 @@ def _longest(settings: Settings) -> str:
 
 
 def _run(settings: Settings, deadline: Deadline, path: Path, output: Sequence[str]) -> CompletedOutput:
-    # A worker that is killed outright leaves its ffmpeg behind; this ends it. Counted is the time of all its threads.
-    limit = str(math.ceil(deadline.remaining() * _MOST_THREADS))
-    args = [find_ffmpeg(settings.ffmpeg), "-nostdin", "-hide_banner", "-y", "-timelimit", limit, *_READ_SAFELY]
-    return run_program([*args, "-i", f"file:{path}", *output], deadline, cwd=path.parent)
+    # Where the system knows no limits, ffmpeg's own ends one that a killed worker left behind. Both count all threads.
+    seconds = math.ceil(deadline.remaining() * _MOST_THREADS)
+    limits = {"CPU": seconds, "FSIZE": MAX_AUDIO_BYTES + 2**21}
+    args = [find_ffmpeg(settings.ffmpeg), "-nostdin", "-hide_banner", "-y", "-timelimit", str(seconds), *_READ_SAFELY]
+    return run_program([*args, "-i", f"file:{path}", *output], deadline, cwd=path.parent, limits=limits)
 
 
 def _error_of(done: CompletedOutput) -> JobError:

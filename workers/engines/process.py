@@ -1,9 +1,10 @@
-"""Foreign programs as child processes: a clean environment, a deadline, a memory bound, a kill of the whole tree."""
+"""Foreign programs as child processes: a clean environment, limits, a deadline, a kill of the whole tree."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,12 @@ _PASSED_ON = (
 _POLL_SECONDS = 0.1
 _KILL_SECONDS = 5.0
 MEMORY_BYTES = 1_500 * 2**20
+MAX_PROCESSES = 16
+MAX_OPEN_FILES = 256
+FOLDER_PREFIX = "coop-child-"
+"""Of the folders that warm children have for their own."""
+HOMES = ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA")
+_LAUNCHER = Path(__file__).with_name("launcher.py")
 
 # A session (POSIX) or group (Windows) of its own: Ctrl-C at the worker's terminal reaches the worker alone, which then
 # ends its children in order, and a whole session can be killed at once.
@@ -82,9 +89,11 @@ def python_environment() -> dict[str, str]:
     """That of a child that runs a module of this project.
 
     Its search path is the interpreter's own folder: a child finds the packaged JavaScript runtime there, and no
-    ffmpeg, phantomjs or rtmpdump that would reach the net by itself.
+    ffmpeg, phantomjs or rtmpdump that would reach the net by itself. It has no home, and so no configuration, plugins,
+    cookies or netrc of the user.
     """
     return clean_environment(
+        **dict.fromkeys(HOMES, os.devnull),
         PATH=str(Path(sys.executable).parent),
         PYTHONPATH=str(_ROOT),
         PYTHONUTF8="1",
@@ -157,35 +166,62 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def memory_of(pid: int) -> int:
-    """Bytes of memory that `pid` and its descendants hold; 0 when it has ended."""
-    total = 0
+def _family_at_a_glance(pid: int) -> list[psutil.Process]:
+    """As `descendants`, by the kernel's own lists where it keeps them: that reads no other process of the machine.
+
+    Sixty times cheaper, which counts for every child every second. One that starts or ends meanwhile may be missed.
+    """
+    found: list[psutil.Process] = []
+    parents = [pid]
     try:
-        family = [psutil.Process(pid), *descendants(pid)]
-    except psutil.Error:
-        return 0
-    for member in family:
+        for parent in parents:
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                parents += map(int, (task / "children").read_text(encoding="ascii").split())
+    except OSError:
+        return descendants(pid)
+    for member in parents[1:]:
         with contextlib.suppress(psutil.Error):
-            total += member.memory_info().rss
-    return total
+            found.append(psutil.Process(member))
+    return found
 
 
 class MemoryWatch:
-    """Looks once a second whether a process tree holds more than it may."""
+    """Looks once a second whether a process and its descendants take more memory, or are more, than they may.
 
-    def __init__(self, pid: int, limit_bytes: int = MEMORY_BYTES) -> None:
+    The system's own limits count per process (memory) or per user (processes), so neither holds for a tree.
+    """
+
+    def __init__(self, pid: int, limit_bytes: int = MEMORY_BYTES, limit_processes: int = MAX_PROCESSES) -> None:
         self._pid = pid
-        self._limit = limit_bytes
+        self._limit_bytes = limit_bytes
+        self._limit_processes = limit_processes
         self._next = 0.0
 
     def check(self, program: str) -> None:
-        """Raises JobError `internal` when `program`, the tree at the watched pid, is over its bound."""
+        """Raises JobError `internal` when `program`, the tree at the watched pid, is over a bound."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + 1.0
-        if memory_of(self._pid) > self._limit:
-            raise JobError("internal", f"{program} took more than {self._limit // 2**20} MiB of memory and was ended.")
+        family = _family_at_a_glance(self._pid)
+        if len(family) >= self._limit_processes:
+            raise JobError("internal", f"{program} started more than {self._limit_processes} processes and was ended.")
+        if _memory_of(self._pid, family) > self._limit_bytes:
+            limit = self._limit_bytes // 2**20
+            raise JobError("internal", f"{program} took more than {limit} MiB of memory and was ended.")
+
+
+def _memory_of(pid: int, family: Sequence[psutil.Process]) -> int:
+    """Bytes of memory that `pid` and its family hold; 0 when it has ended."""
+    total = 0
+    try:
+        members = [psutil.Process(pid), *family]
+    except psutil.Error:
+        return 0
+    for member in members:
+        with contextlib.suppress(psutil.Error):
+            total += member.memory_info().rss
+    return total
 
 
 def run_program(
@@ -193,16 +229,18 @@ def run_program(
     deadline: Deadline,
     *,
     cwd: Path | None = None,
+    limits: Mapping[str, int] | None = None,
     memory_bytes: int = MEMORY_BYTES,
     stderr_chars: int = 20_000,
 ) -> CompletedOutput:
     """Run `args` to its end without input, within the deadline, and give back what it wrote.
 
-    Output is held in memory: the caller bounds it by what it asks the program for. Whatever ends this call (deadline,
-    cancel, memory bound: JobError `timed_out`, Cancelled, JobError `internal`), nothing of the program runs on.
+    `limits`: of the system's RLIMIT_ names, beside those that every program has; Windows has none. Output is held in
+    memory: the caller bounds it by what it asks the program for. Whatever ends this call (deadline, cancel, memory
+    bound: JobError `timed_out`, Cancelled, JobError `internal`), nothing of the program runs on.
     """
     program = Path(args[0]).stem
-    process = start(args, env=clean_environment(), cwd=cwd)
+    process = start(_under_limits(args, limits or {}), env=clean_environment(), cwd=cwd)
     try:
         watch = MemoryWatch(process.pid, memory_bytes)
         while True:
@@ -217,3 +255,15 @@ def run_program(
             if pipe:
                 pipe.close()
     return CompletedOutput(process.returncode, stdout, stderr.decode("utf-8", "replace")[-stderr_chars:])
+
+
+def _under_limits(args: Sequence[str], limits: Mapping[str, int]) -> list[str]:
+    """The command that runs `args` under limits. Raises JobError `internal` when there is no such program."""
+    program = shutil.which(args[0])
+    if program is None:
+        raise JobError("internal", f"{args[0]} could not be started: there is no such program.")
+    if sys.platform == "win32":
+        return [program, *args[1:]]
+    every = {"CORE": 0, "NOFILE": MAX_OPEN_FILES, "DATA": MEMORY_BYTES, **limits}
+    listed = ",".join(f"{name}={most}" for name, most in every.items())
+    return [sys.executable, "-I", "-S", str(_LAUNCHER), listed, str(os.getpid()), program, *args[1:]]
