@@ -64,6 +64,8 @@ def _http_address(url: str) -> str:
 
 
 def _redis_address(url: SecretStr) -> SecretStr:
+    if url.get_secret_value().startswith("sentinel://"):  # several hosts: coop.redis_address takes it apart
+        return url
     parts = _parsed(url.get_secret_value(), ("redis", "rediss"))
     if not re.fullmatch(r"(/\d*)?", parts.path):
         raise ValueError("takes the number of a database as its path")

@@ -33,6 +33,7 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(variable: str, value: st
         ("COOP_REDIS_URL", "redis://localhost"),
         ("COOP_REDIS_URL", "redis://:p%2Fw@localhost:6379/"),
         ("COOP_REDIS_URL", "rediss://user:password@redis.example.org:6380/0?ssl_ca_certs=/etc/ca.pem"),
+        ("COOP_REDIS_URL", "sentinel://:password@one:26379,two:26379/0?service=coop"),
         ("OPENAI_BASE_URL", "http://[::1]:11434/v1"),
         ("COOP_PUBLIC_URL", "https://coop.example.org/videos/"),
         ("COOP_WHISPER_DEVICE", "cuda"),
