@@ -7,6 +7,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from coop.embedded_redis import running_url
+from coop.redis_address import client_of
 from coop.settings import Settings, SettingsError
 
 # What a caller of the gateway may be kept waiting for, and what a worker on a home line bears with.
@@ -35,7 +36,7 @@ def connect(settings: Settings) -> redis.Redis:
 
 
 def _connect(settings: Settings, timeout_seconds: float, retry: Retry) -> redis.Redis:
-    return redis.Redis.from_url(
+    return client_of(
         redis_url(settings),
         socket_timeout=timeout_seconds,
         socket_connect_timeout=min(timeout_seconds, 5),
@@ -43,3 +44,19 @@ def _connect(settings: Settings, timeout_seconds: float, retry: Retry) -> redis.
         health_check_interval=30,
         retry=retry,
     )
+
+
+_PASSING_CLASSES = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+)
+# Those that redis-py has no class for: the disk is full, replicas are away, a script runs for too long.
+_PASSING_CODES = ("MISCONF", "NOREPLICAS", "BUSY")
+
+
+def is_passing(error: redis.RedisError) -> bool:
+    """Whether Redis may take the same command later; other answers (no such right, wrong type) it would repeat."""
+    if not isinstance(error, redis.ResponseError) or isinstance(error, _PASSING_CLASSES):
+        return True
+    return str(error).startswith(_PASSING_CODES)

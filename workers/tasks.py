@@ -1,7 +1,9 @@
 """One Celery task per stage, all of one class: claim, lease, run, record, retry.
 
-No stage knows of this, and nothing here knows what a stage does. A message that cannot be acted on (a stale run, a
-stage that somebody runs already) ends with `Ignore`, which also ends its chain: the newer run has messages of its own.
+No stage knows of this, and nothing here knows what a stage does. Whatever ends a task but a success ends its chain
+too: what follows is in the record, and the reaper or a newer run has messages of its own. Celery's words for it are for
+its watchers: `Retry` when the stage is tried again later, `StageFailed` when it failed, `Ignore` for a message that is
+not acted on (a stale run, a stage that somebody runs already).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 import redis
 import structlog
 from celery import Task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Retry
 
 from coop import backoff, metrics
 from coop.errors import Cancelled, JobError
@@ -23,6 +25,7 @@ from coop.job_store import Claim, Refusal
 from coop.jobs import DeliveryAttempt, DeliveryStatus, Stage
 from coop.logs import get_logger
 from coop.queue import app, enqueue_or_leave
+from coop.redis_client import is_passing
 from coop.results import Usage, WireModel
 from workers import pipeline
 from workers.engines.deadline import Deadline
@@ -39,11 +42,16 @@ _WRITE_PAUSE_SECONDS = 0.5
 _REDIS_PAUSE_SECONDS = 5.0
 
 
+class StageFailed(Exception):
+    """For Celery's watchers: the stage failed, or its result was refused. The job's record has the whole of it."""
+
+
 class StageTask(Task):  # type: ignore[misc]  # celery has no types
     """The policy around a stage. Subclasses say what is done with a claim in `work`."""
 
     abstract = True
     ignore_result = True
+    throws = (StageFailed,)  # expected: one line in the log, and no traceback
     stage: Stage
 
     def run(self, job_id: str, run: int) -> None:
@@ -80,6 +88,7 @@ class StageTask(Task):  # type: ignore[misc]  # celery has no types
             log.info("message not acted on", reason=claim.reason)
             if claim.reason == "done":
                 return None
+            self.send_event("task-rejected")
             raise Ignore
         return claim
 
@@ -135,11 +144,11 @@ class FindingTask(StageTask):
         if delay is not None and claim.age_seconds() + delay < process.settings.job_max_age_seconds:
             log.warning("a stage failed and is tried again", error=str(error), delay_seconds=round(delay, 1))
             _write(process, lease, lambda: process.store.postpone(claim, error, delay, increments))
-        else:
-            log.warning("the job failed", error=str(error))
-            _write(process, lease, lambda: process.store.fail(claim, error, increments))
-            enqueue_or_leave(process.store, claim.job.id)
-        raise Ignore
+            raise Retry(str(error), when=delay) from error
+        log.warning("the job failed", error=str(error))
+        _write(process, lease, lambda: process.store.fail(claim, error, increments))
+        enqueue_or_leave(process.store, claim.job.id)
+        raise StageFailed(str(error)) from error
 
 
 class DeliverTask(StageTask):
@@ -177,12 +186,16 @@ class DeliverTask(StageTask):
         }
         store = process.store
         _write(process, lease, lambda: store.record_delivery(claim, attempt, status, delay, increments))
+        if status is DeliveryStatus.PENDING:
+            raise Retry(answer.error, when=delay)
+        if status is DeliveryStatus.EXHAUSTED:
+            raise StageFailed(answer.error)
 
     def _attempt(self, process: WorkerProcess, lease: Lease) -> deliver.Answer:
         claim = lease.claim
         client = process.clients.get(claim.job.client)
         if client is None or claim.outcome is None or claim.delivery_id is None or claim.job.delivery.url is None:
-            return deliver.Answer(410, "the client was removed", 0)
+            return deliver.Answer(None, "the client was removed", 0, is_final=True)
         message = deliver.Message(
             url=claim.job.delivery.url,
             message_id=claim.delivery_id,
@@ -204,12 +217,14 @@ def _what_follows(answer: deliver.Answer, tries: int) -> tuple[DeliveryStatus, f
 
 
 def _write(process: WorkerProcess, lease: Lease, write: Callable[[], bool]) -> None:
-    """Write while the lease is ours, through a Redis that is away for a while. Ends the chain when it is lost."""
+    """Write while the lease is ours, through a Redis that is away for a while. Raises StageFailed when it is lost."""
     pause = threading.Event()
     while not lease.is_lost:
         try:
             is_written = write()
         except redis.RedisError as error:
+            if not is_passing(error):
+                raise
             log.warning("the record could not be written", error=str(error))
             pause.wait(_WRITE_PAUSE_SECONDS)
             continue
@@ -217,7 +232,7 @@ def _write(process: WorkerProcess, lease: Lease, write: Callable[[], bool]) -> N
             return
         break
     log.info("result refused, a newer run has the job")
-    raise Ignore
+    raise StageFailed("The job was cancelled, or a newer run has it.")
 
 
 def _hand_back(process: WorkerProcess, lease: Lease) -> NoReturn:
@@ -225,7 +240,8 @@ def _hand_back(process: WorkerProcess, lease: Lease) -> NoReturn:
     if not lease.is_lost:
         error = JobError("internal", "The worker was shut down.")
         _write(process, lease, lambda: process.store.hand_back(lease.claim, error))
-    raise Ignore
+        raise Retry(error.message, when=0)
+    raise StageFailed("The job was cancelled, or a newer run has it.")
 
 
 def _wait_for_redis(process: WorkerProcess, lease: Lease, error: redis.RedisError) -> NoReturn:
@@ -234,7 +250,7 @@ def _wait_for_redis(process: WorkerProcess, lease: Lease, error: redis.RedisErro
     reason = JobError("internal", "Redis could not be reached.")
     claim = lease.claim
     _write(process, lease, lambda: process.store.postpone(claim, reason, _REDIS_PAUSE_SECONDS, {}, failures=0))
-    raise Ignore
+    raise Retry(reason.message, when=_REDIS_PAUSE_SECONDS) from error
 
 
 def _costs(output: WireModel) -> Mapping[str, float]:

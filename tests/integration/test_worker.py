@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import redis
 from celery import Celery
+from celery.events.state import State
 
 from coop import queue
 from coop.chain_messages import message_of
-from coop.jobs import DeliveryStatus, JobStatus, Stage, StageStatus
+from coop.clients import ClientRegistry
+from coop.jobs import DeliveryStatus, JobStatus, Priority, Stage, StageStatus
 from tests.support.callback_receiver import CallbackReceiver
 from tests.support.fleet import Fleet, eventually, fleet_on
+from tests.support.jobs import CLIENT
 from tests.support.redis_server import RedisServer
 
 
@@ -144,6 +149,75 @@ def test_a_plain_celery_client_sees_the_worker_its_tasks_and_its_queues(fleet: F
 
     assert [stage.task for stage in Stage if stage.task not in tasks] == []
     assert [entry["name"] for entry in queues] == [stage.queue for stage in reversed(Stage)]
+
+
+@contextmanager
+def watched(fleet: Fleet) -> Iterator[State]:
+    """What an event receiver of Celery's own sees while the block runs."""
+    state = State()
+    ready = threading.Event()
+    with Celery("watcher", broker=fleet.redis_url) as client, client.connection_for_read() as connection:
+        receiver = client.events.Receiver(connection, handlers={"*": state.event})
+
+        def watch() -> None:
+            with suppress(TimeoutError):
+                for _ in receiver.consume(limit=None, timeout=2, wakeup=False):
+                    ready.set()
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        ready.wait(2)
+        yield state
+        thread.join()
+
+
+def test_celerys_own_watchers_see_how_every_stage_ended(fleet: Fleet) -> None:
+    with watched(fleet) as state:
+        fleet.submit("r1", video_url="https://stub/?metadata.error=source_error&metadata.times=1")
+        fleet.submit("r2", video_url="https://stub/?metadata.error=video_private")
+        fleet.ended("r1")
+        fleet.ended("r2")
+
+    seen = {task_id.removeprefix("shop:"): task.state for task_id, task in state.tasks.items()}
+    assert (seen["r1:1:metadata"], seen["r1:2:metadata"]) == ("RETRY", "SUCCESS")
+    assert seen["r2:1:metadata"] == "FAILURE"
+    assert "STARTED" not in seen.values()
+
+
+def test_a_stage_that_does_not_end_is_ended_at_its_deadline(own_redis: RedisServer, tmp_path: Path) -> None:
+    with fleet_on(own_redis.url, tmp_path) as fleet:
+        fleet.start(download_deadline_seconds="0.3")
+        job_id = fleet.submit(video_url="https://stub/?download.seconds=1")
+
+        assert fleet.ended().status is JobStatus.FAILED
+        assert json.loads(fleet.store.outcome(job_id) or b"")["error"]["code"] == "timed_out"
+
+
+def test_a_job_near_its_end_goes_first_and_then_the_more_urgent_one(own_redis: RedisServer, tmp_path: Path) -> None:
+    with fleet_on(own_redis.url, tmp_path) as fleet:
+        for name, priority in (("low", Priority.LOW), ("old", Priority.NORMAL), ("new", Priority.NORMAL)):
+            fleet.submit(name, priority=priority)
+        fleet.submit("high", priority=Priority.HIGH)
+
+        fleet.start(slots="1")
+        jobs = [fleet.ended(name) for name in ("high", "old", "new", "low")]
+
+    begun = [job.started_at or 0 for job in jobs]
+    ended = [job.ended_at or 0 for job in jobs]
+    assert begun == sorted(begun)
+    # With one slot, none begins before the one ahead has gone through all its stages.
+    assert all(end <= begin for end, begin in zip(ended, begun[1:], strict=False))
+
+
+def test_a_callback_of_a_removed_client_is_given_up_unsent(own_redis: RedisServer, tmp_path: Path) -> None:
+    with fleet_on(own_redis.url, tmp_path) as fleet, CallbackReceiver(fleet.secret) as receiver:
+        ClientRegistry(fleet.redis).remove(CLIENT)
+        fleet.submit(callback_url=receiver.url)
+        fleet.start()
+        delivery = fleet.ended().delivery
+
+    assert delivery.status is DeliveryStatus.EXHAUSTED
+    assert [(attempt.status, attempt.error) for attempt in delivery.attempts] == [(None, "the client was removed")]
 
 
 def test_the_metrics_of_a_job_are_in_redis_for_any_gateway(fleet: Fleet) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 import requests
 
 from coop import webhooks
+from coop.backoff import retry_after_seconds
 from coop.egress import callback_session
 from coop.errors import JobError
 from coop.settings import Settings
@@ -22,8 +21,6 @@ _ERROR_LENGTH = 200
 # Between two bytes of an answer; the deadline bounds the whole.
 _SILENCE_SECONDS = 15.0
 _CONNECT_SECONDS = 10.0
-# A receiver that asks for more would have its result waited with past any use.
-_MOST_RETRY_AFTER_SECONDS = 24 * 3600.0
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "coop-callback"}
 
 
@@ -42,12 +39,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of it. `status` is None without an answer, and `error` says why; `retry_after` in seconds."""
+    """What came of it. `status` is None without an answer, and `error` says why; `retry_after` in seconds.
+
+    `is_final`: nothing was sent, and nothing ever can be.
+    """
 
     status: int | None
     error: str | None
     milliseconds: int
     retry_after: float | None = None
+    is_final: bool = False
 
     @property
     def is_delivered(self) -> bool:
@@ -55,8 +56,8 @@ class Answer:
 
     @property
     def is_unwanted(self) -> bool:
-        """410 Gone: the receiver wants no more of it."""
-        return self.status == 410
+        """No further attempt is wanted: 410 Gone says so."""
+        return self.is_final or self.status == 410
 
 
 def run(message: Message, settings: Settings, deadline: Deadline) -> Answer:
@@ -96,7 +97,7 @@ def _post(message: Message, settings: Settings, started: float) -> Answer:
             ) as response,
         ):
             now = message.sent_at + time.monotonic() - started
-            status, retry_after = response.status_code, _retry_after(response.headers, now)
+            status, retry_after = response.status_code, retry_after_seconds(response.headers.get("Retry-After"), now)
     except JobError as error:
         return Answer(None, str(error), _milliseconds_since(started))
     except (requests.RequestException, OSError, ValueError) as error:
@@ -112,15 +113,3 @@ def _trace(message: Message) -> dict[str, str]:
 
 def _milliseconds_since(started: float) -> int:
     return int((time.monotonic() - started) * 1000)
-
-
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds, from either form of the header; None for none and for nonsense. `now`: Unix seconds by Redis' clock."""
-    value = headers.get("Retry-After", "").strip()
-    try:
-        seconds = (
-            float(value) if value.isascii() and value.isdigit() else parsedate_to_datetime(value).timestamp() - now
-        )
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(0.0, seconds), _MOST_RETRY_AFTER_SECONDS)
