@@ -70,6 +70,7 @@ def test_an_answer_comes_back_as_it_was_sent(endpoint):
         (rate_limited("soon"), "analysis_failed", True, None),
         (rate_limited("-3"), "analysis_failed", True, None),
         (rate_limited("nan"), "analysis_failed", True, None),
+        (rate_limited(200_000), "analysis_failed", True, 86_400),
         (server_error(), "analysis_failed", True, None),
         (server_error(503, retry_after=2.5), "analysis_failed", True, 2.5),
     ],

@@ -97,7 +97,7 @@ def test_a_status_of_the_media_has_its_code(status: int, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("120", 120), ("0", 0), ("-5", 0), ("999999999", 86_400), ("soon", None)]
+    ("value", "expected"), [("120", 120), ("0", 0), ("999999999", 86_400), ("nan", None), ("soon", None)]
 )
 def test_retry_after_is_read_and_bounded(value: str, expected: float | None) -> None:
     assert job_error(raised(http_error(429, Retry_After=value))).retry_after == expected

@@ -12,12 +12,11 @@ import asyncio
 import functools
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from coop.backoff import retry_after_seconds
 from coop.errors import JobError
 from coop.settings import Settings
 from workers.engines.deadline import Deadline
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 # How often a waiting stage looks whether it was cancelled.
 _LOOK_SECONDS = 0.2
-# Nobody waits longer than this for a server; a Retry-After beyond it says "not today".
-_MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})
 
@@ -120,23 +117,9 @@ def _explain(error: openai.APIStatusError, endpoint: Endpoint) -> JobError:
     if status in (401, 403):
         return JobError("engine_auth")
     passing = status in _PASSING_STATUSES or status >= 500
-    retry_after = _retry_after_seconds(error.response.headers.get("retry-after")) if passing else None
+    retry_after = retry_after_seconds(error.response.headers.get("retry-after")) if passing else None
     message = f"The engine's server answered {status}" + (f" ({code})." if code else ".")
     return JobError(endpoint.failure, message, passing=passing, retry_after=retry_after)
-
-
-def _retry_after_seconds(header: str | None) -> float | None:
-    """Seconds of a Retry-After header, which is a number or a date; None where it makes no sense."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(header).timestamp() - time.time()
-        except ValueError:
-            return None
-    return seconds if 0 < seconds <= _MAX_RETRY_AFTER_SECONDS else None
 
 
 def _wait(call: Coroutine[Any, Any, str], deadline: Deadline) -> str:

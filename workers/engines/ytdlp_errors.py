@@ -5,9 +5,7 @@ Most of the texts are the sites' own, passed on by yt-dlp: they are tested top t
 
 from __future__ import annotations
 
-import email.utils
 import re
-import time
 from collections.abc import Iterator
 
 from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers, RequestError, TransportError
@@ -21,6 +19,7 @@ from yt_dlp.utils import (
     YoutubeDLError,
 )
 
+from coop.backoff import retry_after_seconds
 from coop.errors import JobError
 
 _TEXTS: tuple[tuple[str, str], ...] = (
@@ -114,7 +113,7 @@ def _is_refused(text: str) -> bool:
 
 def _of_status(error: HTTPError, text: str, *, downloading: bool) -> JobError:
     status = error.status
-    retry_after = _retry_after(error.response.headers.get("Retry-After")) if status in (429, 503) else None
+    retry_after = retry_after_seconds(error.response.headers.get("Retry-After")) if status in (429, 503) else None
     if error.redirect_loop:
         return JobError("source_error", "The site redirects in a circle.", passing=False)
     if downloading and status not in (429, 451) and status < 500:
@@ -124,20 +123,6 @@ def _of_status(error: HTTPError, text: str, *, downloading: bool) -> JobError:
         code = code_of_text(text)
     code = code or "source_error"
     return JobError(code, f"The site answered {status}.", retry_after=retry_after)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header, which holds seconds or a date; at most a day."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-    return min(max(seconds, 0.0), 86_400.0)
 
 
 def _of_class(chain: list[BaseException]) -> str | None:
