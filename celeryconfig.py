@@ -7,10 +7,11 @@ this installation (where Redis is) comes from `coop.settings`.
 from kombu import Queue
 
 from coop.jobs import STAGES, Priority
+from coop.redis_address import broker_of
 from coop.redis_client import redis_url
 from coop.settings import read_settings
 
-broker_url = redis_url(read_settings())
+broker_url, _place = broker_of(redis_url(read_settings()))
 
 broker_transport_options = {
     # Without a timeout a connection that died on the way (a home router that forgot it) is waited for until the end
@@ -29,6 +30,8 @@ broker_transport_options = {
     "queue_order_strategy": "priority",
     # On Redis 0 is the highest. One list per priority that exists, so that a worker's poll stays short.
     "priority_steps": sorted(priority.message_priority for priority in Priority),
+    # With Sentinels: the name of the service that they watch.
+    **_place,
 }
 visibility_timeout = 3600
 

@@ -20,7 +20,9 @@ from coop.chain_messages import message_of
 from coop.job_store import JobStore
 from coop.jobs import Job, Priority, Stage
 from coop.logs import get_logger
-from coop.redis_client import WORKER_TIMEOUT_SECONDS
+from coop.redis_address import client_of
+from coop.redis_client import WORKER_TIMEOUT_SECONDS, redis_url
+from coop.settings import read_settings
 
 log = get_logger(__name__)
 
@@ -48,8 +50,8 @@ class _Publisher:
     def client(self) -> redis.Redis:
         with self._lock:
             if self._client is None:
-                self._client = redis.Redis.from_url(
-                    self._url or app.conf.broker_url,
+                self._client = client_of(
+                    self._url or redis_url(read_settings()),
                     socket_timeout=self._timeout_seconds,
                     socket_connect_timeout=min(self._timeout_seconds, 5),
                     socket_keepalive=True,

@@ -18,8 +18,8 @@ from celery.signals import (
 
 from coop.logs import configure_logs, get_logger
 from coop.queue import app
-from coop.settings import read_settings
-from workers import pipeline, remote_control, tasks, warm_up, watch, workspaces
+from coop.settings import EXIT_SETTINGS, SettingsError, read_settings
+from workers import messages, pipeline, remote_control, tasks, warm_up, watch, workspaces
 from workers.process import this_process
 from workers.reaper import Reaper
 
@@ -27,7 +27,7 @@ __all__ = ["app", "tasks"]
 
 log = get_logger(__name__)
 
-app.conf.broker_transport = "workers.messages:Transport"
+app.conf.broker_transport = messages.transport_for(app.conf.broker_url)
 remote_control.restrict()
 
 _VITAL_THREADS = frozenset({"watch", "reaper", "lease-keeper"})
@@ -49,7 +49,11 @@ def _watch(instance: Any, **_: Any) -> None:
     workspaces.sweep(process.settings.data_dir)
     # Before Celery takes its first message, and before the fleet counts this machine.
     taken = instance.app.amqp.queues.consume_from
-    warm_up.warm_up([spec for spec in pipeline.STAGES if spec.name.queue in taken], process.settings)
+    try:
+        warm_up.warm_up([spec for spec in pipeline.STAGES if spec.name.queue in taken], process.settings)
+    except SettingsError as error:
+        log.error("this worker cannot work with its settings", error=str(error))  # noqa: TRY400  # no traceback helps
+        raise SystemExit(EXIT_SETTINGS) from error
     watching = watch.Watch(process, int(instance.concurrency), partial(watch.restart, process))
     threading.Thread(target=watching.run, args=(_closing,), name="watch", daemon=True).start()
 
@@ -73,8 +77,10 @@ def _close_down() -> None:
     process = this_process()
     if _stop.wait(max(0.0, process.settings.shutdown_seconds - watch.STOPPING_SECONDS)):
         return
-    if not watch.hand_back(process):
-        log.warning("stages that do not stop are left behind", stages=process.leases.busy)
+    is_idle = watch.hand_back(process)
+    # Celery itself does not end while it waits for a Redis that is away.
+    if not is_idle or not _stop.wait(watch.STOPPING_SECONDS):
+        log.warning("the worker ends without waiting any longer", stages=process.leases.busy)
         _say_goodbye()
         os._exit(0)
 

@@ -163,6 +163,20 @@ class Transport(kombu_redis.Transport):
         super()._deliver(message, queue)  # type: ignore[no-untyped-call]  # kombu has no types
 
 
+class SentinelChannel(Channel, kombu_redis.SentinelChannel):
+    """The same, of the server that the Sentinels name."""
+
+
+class SentinelTransport(Transport, kombu_redis.SentinelTransport):
+    Channel = SentinelChannel
+
+
+def transport_for(broker_url: str) -> str:
+    """What `broker_transport` is to be: the checking transport for that kind of address."""
+    kind = SentinelTransport if broker_url.startswith("sentinel") else Transport
+    return f"{kind.__module__}:{kind.__name__}"
+
+
 def _is_message(message: Any) -> bool:
     """Whether kombu can make a message of it."""
     try:

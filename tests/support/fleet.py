@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-import redis
 
 from coop import queue
 from coop.clients import ClientRegistry
 from coop.job_store import JobStore
 from coop.jobs import STAGES, DeliveryStatus, Job, Stage, job_id_of
+from coop.redis_address import client_of
 from tests.support.jobs import CLIENT, new_job, settings_of
 from workers.run import celery_command
 
@@ -152,7 +152,7 @@ class Fleet:
     def __init__(self, redis_url: str, folder: Path) -> None:
         self.redis_url = redis_url
         self.folder = folder
-        self.redis = redis.Redis.from_url(redis_url)
+        self.redis = client_of(redis_url)
         self.store = JobStore(self.redis, settings_of(redis_url))
         self.secret = ClientRegistry(self.redis).add(CLIENT).signing_secret
         self.workers: list[Worker] = []

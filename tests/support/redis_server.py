@@ -86,3 +86,32 @@ class RedisServer:
                 except redis.RedisError:
                     time.sleep(0.02)
         raise RuntimeError(f"no Redis: {(self.folder / 'server.log').read_text()}")
+
+
+class Sentinel(RedisServer):
+    """Watches `master` as the service `mymaster` and replaces it a second after its death."""
+
+    def __init__(self, folder: Path, master: RedisServer) -> None:
+        super().__init__(folder)
+        self._master_port = master.port
+
+    def start(self) -> Sentinel:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "sentinel.conf"
+        lines = (
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"dir {self.folder}",
+            f"sentinel monitor mymaster 127.0.0.1 {self._master_port} 1",
+            "sentinel down-after-milliseconds mymaster 1000",
+            "sentinel failover-timeout mymaster 3000",
+        )
+        config.write_text("\n".join(lines) + "\n")
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen([str(get_binary_path()), str(config), "--sentinel"], stdout=log, stderr=log)
+        self._wait_until_ready()
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"sentinel://127.0.0.1:{self.port}/0?service=mymaster"
