@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,46 @@ def own_pid(params: Params) -> Params:
     return {"pid": os.getpid()}
 
 
+def whereabouts(_params: Params) -> Params:
+    found = {"cwd": os.getcwd(), "home": os.path.expanduser("~"), "temp": tempfile.gettempdir()}
+    return {**found, "files": os.listdir()}
+
+
+def limits(_params: Params) -> Params:
+    import resource
+
+    names = ("NOFILE", "CORE", "FSIZE", "DATA", "CPU")
+    return {name: list(resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))) for name in names}
+
+
+def open_files(_params: Params) -> Params:
+    held = []
+    try:
+        while True:
+            held.append(open(os.devnull, "rb"))  # noqa: SIM115  # held on purpose
+    except OSError:
+        return {"opened": len(held)}
+    finally:
+        for file in held:
+            file.close()
+
+
+def write_a_large_file(_params: Params) -> Params:
+    try:
+        with open("large", "wb") as file:
+            file.truncate(4 * 2**30)
+    except OSError as error:
+        return {"errno": error.errno}
+    return {}
+
+
+def start_many(params: Params) -> Params:
+    sleep = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"]
+    sleepers = [subprocess.Popen(sleep) for _ in range(params["count"])]
+    time.sleep(60)
+    return {"started": len(sleepers)}
+
+
 HANDLERS = {
     "start_a_sleeper_and_wait": start_a_sleeper_and_wait,
     "exit": leave,
@@ -50,6 +91,11 @@ HANDLERS = {
     "environment": lambda _params: dict(os.environ),
     "fill_memory": fill_memory,
     "pid": own_pid,
+    "whereabouts": whereabouts,
+    "limits": limits,
+    "open_files": open_files,
+    "write_a_large_file": write_a_large_file,
+    "start_many": start_many,
 }
 
 if __name__ == "__main__":
