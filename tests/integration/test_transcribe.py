@@ -18,6 +18,7 @@ from workers.engines.transcriber.local import load_model, turn_on_this_machine
 from workers.stages.transcribe import run
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+HUMAN_VOICES = Path(__file__).parents[1] / "data"
 CAPTIONS = Captions(language="en-GB", segments=(Segment(start=0, end=2, text="Written by the uploader."),))
 
 
@@ -48,6 +49,18 @@ def test_the_packaged_whisper_understands_the_sample(tmp_path, speech):
     assert jiwer.wer(_words(spoken), _words(transcript.text)) <= 0.2
     assert (transcript.engine, transcript.language) == ("local:tiny.en", "en")
     assert (transcript.usage[0].engine, transcript.usage[0].usd) == ("local", 0)
+
+
+def _sentences():
+    table = (HUMAN_VOICES / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `(\S+)` \| (.+) \|$", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "spoken"), _sentences())
+def test_the_packaged_whisper_understands_people_it_has_never_heard(tmp_path, name, spoken):
+    transcript = run(work_on(tmp_path, (HUMAN_VOICES / name).read_bytes(), file_name="audio.ogg"))
+
+    assert jiwer.wer(spoken, _words(transcript.text.replace("Mr.", "Mister").replace("-", " "))) <= 0.2
 
 
 def test_segments_follow_each_other_in_the_length_of_the_audio(tmp_path, speech):
