@@ -35,6 +35,10 @@ from coop.jobs import Stage
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+EXIT_SETTINGS = 2
+"""The exit code of a process whose settings are wrong: to start it again would be of no use."""
+
+
 class SettingsError(Exception):
     """A setting is wrong; the message names the variable and what it takes."""
 

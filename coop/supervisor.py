@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from coop.logs import get_logger
 from coop.parts import Part
 from coop.private_file import write_private
+from coop.settings import EXIT_SETTINGS
 
 LOOK_SECONDS = 0.2
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
@@ -184,7 +185,9 @@ class Supervisor:
         if watched.start_at is not None:
             if now >= watched.start_at:
                 self._launch(watched)
-        elif (code := watched.part.poll()) is not None:
+        elif (code := watched.part.poll()) == EXIT_SETTINGS:
+            raise SupervisorError(f"{watched.part.name} cannot run with these settings; it has said above which")
+        elif code is not None:
             lasted = now - watched.started_at
             watched.failures = 1 if lasted > STEADY_SECONDS else watched.failures + 1
             delay = backoff_seconds(watched.failures)

@@ -13,7 +13,7 @@ from types import FrameType
 
 from coop.jobs import STAGES, Stage
 from coop.logs import configure_logs, get_logger
-from coop.settings import Settings, SettingsError, read_settings
+from coop.settings import EXIT_SETTINGS, Settings, SettingsError, read_settings
 
 log = get_logger(__name__)
 
@@ -47,13 +47,15 @@ class Supervisor:
         self._child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Until `stop`; returns the exit code of the last process."""
+        """Until `stop`, or until the process refuses its settings; returns the exit code of the last process."""
         pause = _FIRST_PAUSE_SECONDS
         while True:
             started = time.monotonic()
             code = self._run_once()
             if self._stopping.is_set():
                 return 0 if code >= 0 else 128 - code
+            if code == EXIT_SETTINGS:
+                return code
             if time.monotonic() - started > _STABLE_SECONDS:
                 pause = _FIRST_PAUSE_SECONDS
             log.error("the worker process ended and is started again", code=code, pause_seconds=pause)

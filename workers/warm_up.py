@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from coop.costs import read_prices
 from coop.errors import JobError
 from coop.logs import get_logger
 from coop.settings import Settings, SettingsError
@@ -26,22 +27,31 @@ log = get_logger(__name__)
 def warm_up(stages: Iterable[StageSpec], settings: Settings, wait_seconds: float = WAIT_SECONDS) -> None:
     """Make ready what these stages' functions need, side by side, and wait for it, within bounds.
 
-    What fails is only logged: a job that needs it fails with a code of its own, and may find it repaired.
+    What fails is only logged: a job that needs it fails with a code of its own, and may find it repaired. But a setting
+    that every job would fail of is raised as SettingsError.
     """
+    read_prices(settings.prices_file)  # else it is first asked for after a call that has cost money
     parts = [_PARTS[spec.run] for spec in stages if spec.run in _PARTS]
-    threads = [threading.Thread(target=_do, args=(part, settings), name="warm-up", daemon=True) for part in parts]
+    wrong: list[SettingsError] = []
+    threads = [
+        threading.Thread(target=_do, args=(part, settings, wrong), name="warm-up", daemon=True) for part in parts
+    ]
     for thread in threads:
         thread.start()
     end = time.monotonic() + wait_seconds
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
+    if wrong:
+        raise wrong[0]
 
 
-def _do(part: Callable[[Settings], None], settings: Settings) -> None:
+def _do(part: Callable[[Settings], None], settings: Settings, wrong: list[SettingsError]) -> None:
     began = time.monotonic()
     try:
         part(settings)
-    except (JobError, SettingsError) as error:
+    except SettingsError as error:
+        wrong.append(error)
+    except JobError as error:
         log.warning("not ready", part=part.__name__, error=str(error))
     else:
         log.info("ready", part=part.__name__, seconds=round(time.monotonic() - began, 2))

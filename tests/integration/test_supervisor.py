@@ -74,6 +74,14 @@ def test_a_part_that_dies_of_its_start_is_started_again_and_again(supervisor: Su
     _until(lambda: starts.exists() and len(starts.read_text()) == 3)
 
 
+def test_a_part_that_refuses_its_settings_ends_it_all(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, lambda line: None) as supervisor:
+        supervisor.start(_child("worker", "raise SystemExit(2)"))
+
+        with pytest.raises(SupervisorError, match="worker cannot run with these settings"):
+            supervisor.watch(Event())
+
+
 def test_pauses_between_starts_grow_up_to_a_bound() -> None:
     assert [backoff_seconds(failures) for failures in (1, 2, 3, 6, 7, 8, 10_000)] == [0.5, 1, 2, 16, 30, 30, 30]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coop.jobs import Stage
-from coop.settings import Settings, read_settings
+from coop.settings import Settings, SettingsError, read_settings
 from workers import pipeline, warm_up
 from workers.engines import ytdlp
 from workers.engines.transcriber import local
@@ -40,13 +40,24 @@ def test_a_worker_without_that_stage_loads_no_model(tmp_path: Path) -> None:
 
 
 def test_what_is_not_ready_is_told_and_stops_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = _settings(tmp_path, COOP_SITES="no-such-site")
+    no_model = _settings(tmp_path, COOP_WHISPER_MODEL=str(tmp_path))
+
+    warm_up.warm_up([STAGES[Stage.TRANSCRIBE]], no_model)
+
+    assert "not ready" in "".join(capsys.readouterr())
+
+
+def test_a_site_that_does_not_exist_is_raised_for_every_job_would_fail_of_it(tmp_path: Path) -> None:
     try:
-        warm_up.warm_up([STAGES[Stage.METADATA]], settings)
+        with pytest.raises(SettingsError, match="no-such-site"):
+            warm_up.warm_up([STAGES[Stage.METADATA]], _settings(tmp_path, COOP_SITES="no-such-site"))
     finally:
         ytdlp.close()
 
-    assert "no-such-site" in "".join(capsys.readouterr())
+
+def test_a_price_file_is_read_before_a_call_costs_money(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="COOP_PRICES_FILE"):
+        warm_up.warm_up([], _settings(tmp_path, COOP_PRICES_FILE=str(tmp_path / "none.json")))
 
 
 def test_a_part_that_takes_for_ever_does_not_keep_the_worker_from_its_jobs(
