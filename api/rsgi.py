@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.bodies import BODY_LIMIT_BYTES, REFUSAL
 from api.presence import PRESENCE, Presence
+from api.turns import Turn, Turns
 from coop.logs import get_logger
 
 if TYPE_CHECKING:
@@ -39,16 +40,19 @@ class Gateway:
     def __init__(self, app: Flask, threads: int) -> None:
         self._app = app
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._turns = Turns()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         environ = environ_of(scope)
         loop = asyncio.get_running_loop()
-        presence = environ[PRESENCE] = _Caller(protocol, loop)
         environ["wsgi.input"] = BytesIO(await self._body(scope, protocol, environ))
+        turn = await self._turns.take()
+        presence = environ[PRESENCE] = _Caller(protocol, loop, turn)
         try:
             await loop.run_in_executor(self._threads, self._answer, environ, protocol, loop)
         finally:
             presence.forget()
+            turn.give_back()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """The process stops: what has not begun is not begun any more."""
@@ -106,9 +110,10 @@ def _no_write(data: bytes) -> object:
 
 
 class _Caller(Presence):
-    def __init__(self, protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
         super().__init__()
         self._protocol = protocol
+        self._turn = turn
         self._loop = loop
         self._watch: asyncio.Task[None] | None = None
 
@@ -122,6 +127,7 @@ class _Caller(Presence):
             self._watch.cancel()
 
     def _begin(self, wake: Callable[[], None]) -> None:
+        self._turn.give_back()
         self._watch = self._loop.create_task(self._wait(wake))
 
     async def _wait(self, wake: Callable[[], None]) -> None:

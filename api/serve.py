@@ -1,6 +1,6 @@
 """`python -m api.serve`: the gateway under granian, a server in Rust that runs on Linux, macOS and Windows.
 
-One process answers with many threads: a held request costs a thread that sleeps, and the work of a request is short.
+A process answers with many threads: a held request costs a thread that sleeps, and the work of a request is short.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _server(settings: Settings) -> Any:
         websockets=False,
         address=settings.host,
         port=settings.port,
-        workers=1,
+        workers=settings.gateway_processes,
         # Counts connections, idle ones too: more than threads, or callers that keep theirs open lock others out.
         backpressure=max(_MOST_CONNECTIONS, 4 * settings.gateway_threads),
         http=HTTPModes.http1,

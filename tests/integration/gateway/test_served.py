@@ -14,6 +14,7 @@ import pytest
 import redis
 import requests
 
+from api.turns import AT_ONCE
 from coop.errors import JobError
 from coop.job_store import JobStore
 from coop.jobs import Stage, job_id_of
@@ -184,3 +185,21 @@ def test_the_gateway_loads_no_media_tool_and_no_model_client() -> None:
 
     for name in ("yt_dlp", "openai", "faster_whisper", "av", "numpy", "nltk", "workers"):
         assert f"'{name}'" not in loaded.stdout
+
+
+def test_held_requests_do_not_take_the_turns_of_others(redis_server: RedisServer, tmp_path: Path) -> None:
+    with served_on(redis_server.url, tmp_path) as gateway, ThreadPoolExecutor(3 * AT_ONCE) as callers:
+        for number in range(3 * AT_ONCE):
+            callers.submit(gateway.client.submit, VIDEO, request_id=f"held-{number}", wait_seconds=4)
+        eventually(lambda: len(gateway.client.jobs(limit=100)["jobs"]) == 3 * AT_ONCE)
+
+        assert gateway.client.submit(VIDEO, request_id="free")["status"] == "queued"
+
+
+def test_two_processes_serve_one_port(redis_server: RedisServer, tmp_path: Path) -> None:
+    with served_on(redis_server.url, tmp_path, gateway_processes="2") as gateway:
+        names = [gateway.client.submit(VIDEO, request_id=f"r{number}")["requestId"] for number in range(8)]
+        serving = psutil.Process(gateway.process.pid).children()
+
+        assert {job["requestId"] for job in gateway.client.jobs()["jobs"]} == set(names)
+    assert len(serving) >= 2
