@@ -48,9 +48,6 @@ EXPOSE 8080 5555
 CMD ["coop", "gateway"]
 
 FROM base AS worker
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ffmpeg \
-    && rm -rf /var/lib/apt/lists/*
 COPY --from=build-worker /opt/coop /opt/coop
 USER 10001
 CMD ["coop", "worker"]

@@ -109,7 +109,7 @@ def _clock(ahead_seconds: float) -> Finding:
 
 
 def _ffmpeg(settings: Settings) -> Finding:
-    program = settings.ffmpeg or shutil.which("ffmpeg") or _packaged_ffmpeg()
+    program = settings.ffmpeg or _packaged_ffmpeg()
     if not program:
         return Finding(
             "ffmpeg", "fail", "not found", "install ffmpeg or the package imageio-ffmpeg, or set COOP_FFMPEG"
@@ -121,6 +121,7 @@ def _ffmpeg(settings: Settings) -> Finding:
 
 
 def _packaged_ffmpeg() -> str | None:
+    """The one that the workers run: the package's own, or the machine's where it brings none."""
     return _first_line([sys.executable, "-c", "import imageio_ffmpeg as packaged; print(packaged.get_ffmpeg_exe())"])
 
 

@@ -1,5 +1,6 @@
 """The doctor with a real Redis and the tools of this machine."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from coop.doctor import Finding, examine
 from coop.embedded_redis import EmbeddedRedis
 from coop.settings import read_settings
 from tests.support.redis_server import RedisServer
+from workers.engines.ffmpeg import find_ffmpeg
 
 
 def _findings(**environ: str) -> dict[str, Finding]:
@@ -25,6 +27,15 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finding]:
 def test_what_the_project_installs_is_found(examined: dict[str, Finding], check: str) -> None:
     # An old yt-dlp is a warning, and this checkout may be old one day.
     assert examined[check].verdict == "ok" or (check == "yt-dlp" and examined[check].verdict == "warn")
+
+
+def test_the_ffmpeg_that_is_looked_at_is_the_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_the_path = tmp_path / "ffmpeg"
+    on_the_path.write_text("#!/bin/sh\necho ffmpeg version 0\n")
+    on_the_path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    assert find_ffmpeg(None) in _findings(COOP_DATA_DIR=str(tmp_path))["ffmpeg"].found
 
 
 def test_what_is_not_well_comes_with_advice(examined: dict[str, Finding]) -> None:
