@@ -4,7 +4,8 @@ import pytest
 
 from coop.results import Found
 from tests.support.stage_work import make_source, make_transcript
-from workers.engines.analyzer.subject import MAX_TAGS, MAX_TRANSCRIPT_CHARS, Subject, clean
+from workers.engines.analyzer.subject import MAX_TAGS, MAX_TRANSCRIPT_CHARS, Subject
+from workers.engines.plain_text import clean
 
 
 @pytest.mark.parametrize(

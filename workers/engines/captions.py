@@ -13,6 +13,7 @@ from webvtt.errors import MalformedCaptionError, MalformedFileError
 from webvtt.models import Timestamp
 
 from coop.results import Segment
+from workers.engines.plain_text import clean
 
 T = TypeVar("T")
 
@@ -78,5 +79,5 @@ def _read_json3(text: str) -> Iterable[tuple[float, float, str]]:
 
 
 def _segment(start: float, end: float, words: str) -> Segment | None:
-    clean = " ".join(html.unescape(_TAG.sub("", words)).split())[:_MAX_CHARS]
-    return Segment(start=start, end=max(start, end), text=clean) if clean else None
+    text = clean(html.unescape(_TAG.sub("", words)), _MAX_CHARS)
+    return Segment(start=start, end=max(start, end), text=text) if text else None

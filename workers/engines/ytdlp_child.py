@@ -221,7 +221,9 @@ def download(params: dict[str, Any]) -> dict[str, Any]:
     folder = Path(params["folder"])
     limit = params["max_bytes"]
     # `process_ie_result` changes what it is given; formats carry their own headers and cookies.
-    info = dict(params["info"], formats=[params["format"]], subtitles={})
+    # It comes by way of Redis: only what `extract` left there is taken.
+    known = {name: params["info"][name] for name in _KEPT if name in params["info"]}
+    info = dict(known, formats=[params["format"]], subtitles={})
     more = {"paths": {"home": str(folder)}, "outtmpl": {"default": "media.%(ext)s"}, "max_filesize": limit}
     with _downloader(params, limit + 2**20, **more) as (downloader, warnings):
         try:
@@ -242,6 +244,8 @@ def captions(params: dict[str, Any]) -> dict[str, Any]:
     entry = dict(params["entry"])
     if isinstance(entry.get("data"), str):
         return {"text": entry["data"]}
+    if entry.get("ext") not in _CAPTION_KINDS:
+        raise JobError("download_failed", "The captions are of no kind that is read.")
     target = Path(params["folder"]) / f"captions.{entry['ext']}"
     with _downloader(params, _CAPTION_BYTES) as (downloader, warnings):
         try:

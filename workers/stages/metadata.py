@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coop.results import Chapter, HeatPoint, Metadata, Source, iso_duration
 from workers.engines import ytdlp
+from workers.engines.plain_text import clean, clean_lines
 from workers.stages.extraction import Extraction, save_extraction
 from workers.stages.work import Work
 
@@ -22,9 +22,6 @@ _TAG_CHARS = 100
 _MAX_TAGS = 100
 _MAX_CHAPTERS = 200
 _MAX_HEAT_POINTS = 200
-
-# Controls, and the marks that reorder text: a title must not change how the line around it reads.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def run(work: Work) -> Source:
@@ -48,14 +45,14 @@ def source_of(info: Info, url: str) -> Source:
             duration=iso_duration(_number(info.get("duration"))),
         ),
         url=_text(info.get("webpage_url"), 2_048) or url,
-        extractor=str(info.get("extractor") or "unknown"),
+        extractor=_text(info.get("extractor"), _TAG_CHARS) or "unknown",
         description=_text(info.get("description"), _DESCRIPTION_CHARS, lines=True),
         tags=_texts(info.get("tags")),
         categories=_texts(info.get("categories")),
         chapters=tuple(_chapters(info.get("chapters") or ())),
         language=_text(info.get("language"), 35),
         heatmap=tuple(_heatmap(info.get("heatmap") or ())),
-        caption_languages=tuple(info.get("subtitles") or ()),
+        caption_languages=_texts(list(info.get("subtitles") or ())),
     )
 
 
@@ -79,9 +76,8 @@ def _text(value: object, limit: int, *, lines: bool = False) -> str | None:
     """`value` without control characters, at most `limit` characters; None when nothing is left."""
     if not isinstance(value, str):
         return None
-    clean = _CONTROLS.sub("", value)
-    clean = clean.strip() if lines else " ".join(clean.split())
-    return clean[:limit].rstrip() or None
+    # A text of megabytes is not looked at to its end.
+    return (clean_lines if lines else clean)(value[: limit * 10], limit) or None
 
 
 def _texts(values: object) -> tuple[str, ...]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from coop.errors import JobError
 from coop.results import Captions, Segment, Transcript
 from workers.engines import transcriber
 from workers.engines.ffmpeg import decode_pcm
+from workers.engines.plain_text import clean
 from workers.engines.transcriber.heard import Heard
 from workers.engines.transcriber.speech import Span, total_seconds
 from workers.stages.work import Work
+
+# Four hours of fast speech.
+_MAX_CHARS = 300_000
+_MAX_SEGMENT_CHARS = 10_000
 
 _WORD = re.compile(r"[^\W_]+(?:['’.,-][^\W_]+)*")
 # Chinese, Japanese, Thai, Lao and Khmer are written without spaces; two of their characters make about one word.
@@ -78,11 +83,21 @@ def _transcript_of(heard: Heard, engine: str) -> Transcript:
     return transcript.model_copy(update={"usage": heard.usage})
 
 
+def _bounded(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The segments that hold text, cleaned, until it is more than anybody says in a video that is taken."""
+    left = _MAX_CHARS
+    for segment in segments:
+        text = clean(segment.text[:_MAX_CHARS], min(_MAX_SEGMENT_CHARS, left))
+        left -= len(text)
+        if text:
+            yield segment.model_copy(update={"text": text})
+
+
 def _transcript(
     segments: Iterable[Segment], language: str | None, *, engine: str, speech_seconds: float | None = None
 ) -> Transcript:
-    kept = tuple(segment for segment in segments if segment.text.strip())
-    text = " ".join(" ".join(segment.text.split()) for segment in kept)
+    kept = tuple(_bounded(segments))
+    text = " ".join(segment.text for segment in kept)
     if not text:
         return Transcript(engine=engine)
     seconds = speech_seconds or total_seconds(Span(segment.start, segment.end) for segment in kept)

@@ -21,9 +21,10 @@ from workers.engines.analyzer.offline import niche_names
 from workers.engines.analyzer.opening import first_sentence, quote_from_opening
 from workers.engines.analyzer.outline import number_lines
 from workers.engines.analyzer.strict_schema import strict_schema
-from workers.engines.analyzer.subject import Subject, clean
+from workers.engines.analyzer.subject import Subject
 from workers.engines.deadline import Deadline
 from workers.engines.openai_client import RawResponse, ask, text_endpoint
+from workers.engines.plain_text import clean
 
 PROMPT_VERSION = "v1"
 _PROMPTS = Path(__file__).parents[2] / "prompts"

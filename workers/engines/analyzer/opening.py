@@ -7,6 +7,8 @@ import re
 import sentencex
 
 MAX_HOOK_WORDS = 40
+# Forty words of any language; what is longer is no word.
+MAX_HOOK_CHARS = 400
 # A hook may follow a greeting or a cough, but it is no hook further in.
 _MAX_WORDS_BEFORE = 12
 # "Hey." or "Listen up." alone says nothing: the next sentence belongs to it.
@@ -23,7 +25,7 @@ def quote_from_opening(hook: str, transcript: str) -> str | None:
     letters = _letters(transcript)
     heard = "".join(char for char, _ in letters)
     at = heard.find(wanted) if wanted else -1
-    if at < 0 or len(hook.split()) > MAX_HOOK_WORDS:
+    if at < 0 or len(hook.split()) > MAX_HOOK_WORDS or len(hook) > MAX_HOOK_CHARS:
         return None
     start, end = letters[at][1], letters[at + len(wanted) - 1][1] + 1
     if len(transcript[:start].split()) > _MAX_WORDS_BEFORE or _splits_a_word(transcript, start, end):
@@ -41,7 +43,7 @@ def first_sentence(transcript: str, language: str | None) -> str:
         if len(opening.split()) >= _MIN_HOOK_WORDS:
             break
     words = list(re.finditer(r"\S+", opening))[:MAX_HOOK_WORDS]
-    return opening[words[0].start() : words[-1].end()] if words else ""
+    return opening[words[0].start() : words[-1].end()][:MAX_HOOK_CHARS] if words else ""
 
 
 def _letters(text: str) -> list[tuple[str, int]]:

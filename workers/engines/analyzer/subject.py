@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from coop.results import Found, Metadata, Source, Transcript
+from workers.engines.plain_text import clean
 
 MAX_TITLE_CHARS = 300
 MAX_DESCRIPTION_CHARS = 2_000
@@ -16,8 +15,6 @@ MAX_TAG_CHARS = 60
 # About 6,000 tokens: a quarter of an hour of speech. Of a longer one the beginning and the end tell the most.
 MAX_TRANSCRIPT_CHARS = 24_000
 _CUT = " […] "
-# Joiners are Cf like the invisible characters that carry hidden orders, but scripts and emoji need them.
-_JOINERS = "\u200c\u200d"
 
 
 @dataclass(frozen=True)
@@ -50,13 +47,6 @@ class Subject:
     def has_words(self) -> bool:
         """Whether there is anything at all to judge by."""
         return any((self.title, self.description, self.tags, self.categories, self.transcript))
-
-
-def clean(text: str | None, max_chars: int | None = None) -> str:
-    """One line without control, invisible and direction-changing characters, at most `max_chars` long."""
-    spaced = re.sub(r"\s+", " ", text or "")
-    kept = "".join(char for char in spaced if char in _JOINERS or not unicodedata.category(char).startswith("C"))
-    return kept.strip()[:max_chars]
 
 
 def _clean_all(texts: Iterable[str]) -> tuple[str, ...]:
