@@ -22,20 +22,21 @@ _PLAIN_PARAMETERS = ("v", "list", "t", "p", "page", "limit", "status")
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"()\bcoop_[\w-]{40,}",
-        r"()\bwhsec_[\w+/=-]{16,}",
-        r"()\bsk-[\w-]{12,}",
-        r"()\bv1a?,[\w+/=-]{40,}",
-        r"(\b(?:bearer|basic)\s+)[\w+/=.~-]{6,}",
+        r"()coop_[\w-]{40,}",
+        r"()whsec_[\w+/=-]{16,}",
+        # Not within a word (`task-…`), but after the escape sequence of a colour, which ends in a letter.
+        r"()(?:(?<![a-z])|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm))sk-[\w-]{12,}",
+        r"()v1a?,[\w+/=-]{40,}",
+        r"((?:bearer|basic)\s+)[\w+/=.~-]{6,}",
         r"((?:set-)?cookie\\?[\"']?\s*[:=]\s*\\?[\"']?)[^\"'\r\n]+",
-        r"(://)[^/\s\"'@]+@",
+        r"(://)[^/\s\"'@]+(?=@)",
         # urllib3 tells the path of a failed request: of a callback it may be the secret itself.
         r"(with url: )\S+",
         rf"([?&;](?!(?:{'|'.join(_PLAIN_PARAMETERS)})=)[\w.\[\]%~-]{{1,64}}=)[^&;\s\"'<>)\\]+",
     )
 )
 # Every line that one of the patterns may fit holds one of these.
-_HINT = re.compile(r"coop_|whsec_|sk-|v1a?,|bearer|basic|cookie|@|with url|[?&;][^\s=]*=", re.IGNORECASE)
+_HINT = re.compile(r"coop_|whsec_|sk-|v1a?,|bearer|basic|cookie|@|with url|[?&;][\w.\[\]%~-]{1,64}=", re.IGNORECASE)
 
 
 def redactor(settings: Settings) -> Callable[[str], str]:
