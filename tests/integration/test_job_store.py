@@ -235,6 +235,18 @@ def test_a_redelivery_begins_the_time_table_again_and_keeps_the_attempts(store: 
     assert claimed(store, stage=Stage.DELIVER, run=2).delivery_tries == 0
 
 
+def test_a_redelivery_takes_the_lease_from_the_attempt_that_runs(store: JobStore) -> None:
+    accepted(store)
+    advance_to(store, Stage.DELIVER)
+    running = claimed(store, stage=Stage.DELIVER)
+
+    store.redeliver(JOB)
+
+    assert store.expired_leases(store.now_ms() + 10**9, 10) == []
+    attempt = DeliveryAttempt(at=1, status=500, error=None, milliseconds=3)
+    assert not store.record_delivery(running, attempt, DeliveryStatus.EXHAUSTED, 0, {})
+
+
 def test_jobs_are_listed_newest_first_page_by_page(store: JobStore) -> None:
     for number in range(5):
         accepted(store, f"r{number}")
