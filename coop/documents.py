@@ -117,6 +117,7 @@ class Result(Document):
     words_per_minute: float | None
     cost: Cost
     engines: Engines
+    cached: bool = Field(False, description="Found by an earlier job for the same video, and so at no cost.")
 
 
 class Failure(Document):
@@ -251,7 +252,9 @@ def instant(unix_milliseconds: int | None, timespec: str = "milliseconds") -> st
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
-def success_body(job: Job, found: Found, processing_milliseconds: int, ended_at_ms: int) -> bytes:
+def success_body(
+    job: Job, found: Found, processing_milliseconds: int, ended_at_ms: int, *, cached: bool = False
+) -> bytes:
     """The final document of a job whose stages up to `ideas` have all found something: the bytes that are delivered.
 
     Raises ValueError when a stage is missing.
@@ -260,7 +263,7 @@ def success_body(job: Job, found: Found, processing_milliseconds: int, ended_at_
         request_id=job.request_id,
         processing_time=processing_milliseconds,
         timestamp=str(instant(ended_at_ms, "seconds")),
-        result=_result_of(found),
+        result=_result_of(found, cached=cached),
     ).to_json()
 
 
@@ -283,7 +286,7 @@ def failure_body(
     ).to_json()
 
 
-def _result_of(found: Found) -> Result:
+def _result_of(found: Found, *, cached: bool) -> Result:
     if not (found.metadata and found.transcribe and found.analyze and found.ideas):
         raise ValueError("a result needs what metadata, transcribe, analyze and ideas found")
     return Result(
@@ -296,6 +299,7 @@ def _result_of(found: Found) -> Result:
         words_per_minute=found.transcribe.words_per_minute,
         cost=_cost_of((*found.transcribe.usage, *found.analyze.usage, *found.ideas.usage)),
         engines=Engines(transcribe=found.transcribe.engine, analyze=found.analyze.engine, ideas=found.ideas.engine),
+        cached=cached,
     )
 
 

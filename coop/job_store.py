@@ -23,6 +23,7 @@ from importlib import resources
 from typing import Any, Literal, cast
 
 import redis
+from pydantic import ValidationError
 
 from coop import documents, metrics
 from coop.errors import JobError, Problem
@@ -263,6 +264,36 @@ class JobStore:
         text = output.model_dump_json(by_alias=True)
         return self._finish(claim, JobStatus.SUCCEEDED, body, StageStatus.SUCCEEDED, text, ended)
 
+    def recall(self, claim: Claim, found: Found, increments: Mapping[str, float]) -> bool:
+        """End the job with what an earlier one found, at its first stage and at no cost. False: the claim was lost."""
+        now = claim.now_ms()
+        body = documents.success_body(claim.job, found, now - claim.job.accepted_at, now, cached=True)
+        ended = {**increments, **_ended(JobStatus.SUCCEEDED, claim.job, now)}
+        outputs = [(stage, getattr(found, stage)) for stage in STAGES[:-1]]
+        texts = [part for stage, output in outputs for part in (stage, output.model_dump_json(by_alias=True))]
+        return self._write("recall", claim, body, _message_id(), json.dumps(ended), *texts)
+
+    def known(self, key: str) -> Found | None:
+        """What was remembered under `key`: it has cost nothing this time. None also for another version's."""
+        text = cast(bytes | None, self.redis.get(f"coop:result:{key}"))
+        if text is None:
+            return None
+        try:
+            found = Found.model_validate_json(text)
+        except ValidationError:
+            return None
+        outputs = {stage: getattr(found, stage) for stage in STAGES[:-1]}
+        if None in outputs.values():
+            return None
+        free = {name.value: output.model_copy(update={"usage": ()}) for name, output in outputs.items() if name in _PAID}
+        return found.model_copy(update=free)
+
+    def remember(self, key: str, found: Found) -> None:
+        """Keep what a job has found, for `cache_days` and among the newest `cache_results`."""
+        seconds = int(self._settings.cache_days * 86_400)
+        text = found.model_dump_json(by_alias=True, exclude={"spent"})
+        self._call("remember", key, text, seconds, self._settings.cache_results)
+
     def fail(self, claim: Claim, error: JobError, increments: Mapping[str, float]) -> bool:
         """Record the job's failure. False: the claim was lost, nothing is written."""
         now = claim.now_ms()
@@ -497,6 +528,7 @@ _RACES = 5
 _SAME_MILLISECOND = 200
 
 
+_PAID = (Stage.TRANSCRIBE, Stage.ANALYZE, Stage.IDEAS)
 def _sources() -> Iterator[tuple[str, str]]:
     folder = resources.files("coop") / "lua"
     prelude = (folder / "prelude.lua").read_text(encoding="utf-8")

@@ -179,6 +179,15 @@ class Settings(BaseModel):
     retention_days: float = Field(7, gt=0, description="How long ended jobs are kept, in days.")
 
     # Reliability
+    cache_days: float = Field(
+        1,
+        ge=0,
+        le=365,
+        description="How long a client that sends the same video again, with the same options and engines, is given"
+        " what was found the first time, in days. 0: never.",
+    )
+    cache_results: int = Field(10_000, ge=1, description="Results that are kept for that at most, about 6 KiB each.")
+
     lease_seconds: float = Field(
         30, ge=1, description="How long a running stage may be silent before another worker takes its job."
     )

@@ -27,7 +27,7 @@ from coop.logs import get_logger
 from coop.queue import app, enqueue_or_leave
 from coop.redis_client import is_passing
 from coop.results import Usage, WireModel
-from workers import pipeline
+from workers import pipeline, repeats
 from workers.engines.deadline import Deadline
 from workers.leases import Lease
 from workers.process import WorkerProcess, this_process
@@ -103,6 +103,8 @@ class FindingTask(StageTask):
         started = time.monotonic()
         if lease.claim.age_seconds() > process.settings.job_max_age_seconds:
             self._settle(process, lease, JobError("timed_out", "The job waited for too long.", passing=False))
+        if self.spec is pipeline.STAGES[0]:
+            self._finish_if_known(process, lease)
         try:
             output = self._output(process, lease)
         except (Cancelled, redis.RedisError):
@@ -115,6 +117,17 @@ class FindingTask(StageTask):
             self._settle(process, lease, JobError("internal", f"Something went wrong: {reason}."))
         else:
             self._record(process, lease, output, time.monotonic() - started)
+
+    def _finish_if_known(self, process: WorkerProcess, lease: Lease) -> None:
+        """A video that an earlier job was about goes to its delivery at once; the rest of its chain is let go."""
+        store, claim = process.store, lease.claim
+        found = repeats.recall(store, claim.job, process.settings)
+        if found is None:
+            return
+        log.info("known from an earlier job")
+        _write(process, lease, lambda: store.recall(claim, found, {}))
+        enqueue_or_leave(store, claim.job.id)
+        raise Ignore
 
     def _output(self, process: WorkerProcess, lease: Lease) -> WireModel:
         settings, claim = process.settings, lease.claim
@@ -138,6 +151,9 @@ class FindingTask(StageTask):
 
     def _settle(self, process: WorkerProcess, lease: Lease, error: JobError) -> NoReturn:
         """Record a failure: the stage is tried again later, or the job has failed and that is delivered."""
+        if is_last:
+            found = lease.claim.found.model_copy(update={self.stage.value: output})
+            repeats.remember(process.store, lease.claim.job, found, process.settings)
         claim = lease.claim
         increments = metrics.count("coop_stage_failures_total", stage=self.stage, code=error.code)
         delay = self.spec.delay_seconds(error, claim.failures + 1)

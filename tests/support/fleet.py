@@ -67,6 +67,7 @@ class Worker:
             "COOP_ALLOW_NETWORKS": "127.0.0.0/8",
             "COOP_LOG_FORMAT": "json",
             "COOP_SLOTS": "4",
+            "COOP_CACHE_DAYS": "0",  # tests send the same video again and again
             **{f"COOP_{key.upper()}": value for key, value in variables.items()},
             **{f"STUB_{key.upper()}": value for key, value in (stub or {}).items()},
         }

@@ -23,6 +23,7 @@ PARTS = {"redis", "gateway", "worker", "flower"}
 ENVIRONMENT = {
     "COOP_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
     "COOP_SITES": "all",
+    "COOP_CACHE_DAYS": "0",  # whoever starts it here wants to see videos done
     "COOP_FLOWER_PORT": "0",
     "COOP_TRANSCRIBER": "local",
     "COOP_ANALYZER": "offline",
