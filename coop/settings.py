@@ -306,6 +306,20 @@ class Settings(BaseModel):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (self.public_url or f"{scheme}://{host}:{self.port}").rstrip("/")
 
+    @property
+    def transcription_engine(self) -> Literal["openai", "local"]:
+        """Who transcribes, as `auto` decides."""
+        if self.transcriber == "auto":
+            return "openai" if self.transcribe_api_key or self.openai_api_key else "local"
+        return self.transcriber
+
+    @property
+    def text_engine(self) -> Literal["openai", "offline"]:
+        """Who analyses and has ideas, as `auto` decides."""
+        if self.analyzer == "auto":
+            return "openai" if self.text_api_key or self.openai_api_key else "offline"
+        return self.analyzer
+
     def deadline_seconds(self, stage: Stage) -> float:
         return float(getattr(self, f"{stage}_deadline_seconds"))
 

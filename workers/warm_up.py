@@ -10,7 +10,7 @@ from coop.costs import read_prices
 from coop.errors import JobError
 from coop.logs import get_logger
 from coop.settings import Settings, SettingsError
-from workers.engines import analyzer, transcriber, ytdlp
+from workers.engines import ytdlp
 from workers.engines.analyzer import offline, offline_ideas
 from workers.engines.analyzer.subject import Subject
 from workers.engines.deadline import Deadline
@@ -63,12 +63,12 @@ def source(settings: Settings) -> None:
 
 def transcription(settings: Settings) -> None:
     speech.speech_spans(speech.samples_of(bytes(speech.BYTES_PER_SECOND)))
-    if transcriber.engine_name(settings).startswith("local:"):
+    if settings.transcription_engine == "local":
         local.load_model(settings)
 
 
 def analysis(settings: Settings) -> None:
-    if analyzer.engine_name(settings) == "offline":
+    if settings.text_engine == "offline":
         subject = Subject(title="Ready", transcript="Is it ready? The worker is ready for its first video.")
         offline_ideas.suggest(subject, offline.judge(subject).niche)
 

@@ -8,6 +8,7 @@ import pytest
 from coop import doctor
 from coop.doctor import judge_yt_dlp
 from coop.settings import Settings, read_settings
+from workers.engines.ffmpeg import find_ffmpeg
 
 TODAY = date(2026, 11, 23)
 
@@ -53,6 +54,12 @@ def test_a_full_disk_is_noticed(free: int, verdict: str, tmp_path: Path, monkeyp
     [
         ({"OPENAI_API_KEY": "k"}, "ok", "openai, whisper-1"),
         ({"COOP_TRANSCRIBER": "openai"}, "fail", "without a key"),
+        (
+            {"COOP_TRANSCRIBER": "openai", "OPENAI_BASE_URL": "http://speech.lan/v1"},
+            "ok",
+            "without a key at speech.lan",
+        ),
+        ({"OPENAI_BASE_URL": "http://speech.lan/v1"}, "ok", "local"),
         ({"COOP_TRANSCRIBER": "openai", "COOP_TRANSCRIBE_API_KEY": "k"}, "ok", "key present"),
         ({"OPENAI_API_KEY": "k", "COOP_TRANSCRIBER": "local", "COOP_WHISPER_MODEL": "small"}, "warn", "local, small"),
     ],
@@ -69,7 +76,13 @@ def test_a_model_in_a_folder_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "verdict"), [({}, "ok"), ({"OPENAI_API_KEY": "k"}, "ok"), ({"COOP_ANALYZER": "openai"}, "fail")]
+    ("environ", "verdict"),
+    [
+        ({}, "ok"),
+        ({"OPENAI_API_KEY": "k"}, "ok"),
+        ({"COOP_ANALYZER": "openai"}, "fail"),
+        ({"COOP_ANALYZER": "openai", "COOP_TEXT_BASE_URL": "http://text.lan/v1"}, "ok"),
+    ],
 )
 def test_the_analyzer_is_judged_by_its_key(environ: dict[str, str], verdict: str) -> None:
     assert doctor._analyzer(_settings(**environ)).verdict == verdict
@@ -85,6 +98,12 @@ def test_an_ffmpeg_that_does_not_run_is_a_failure(program: str) -> None:
 
     assert finding.verdict == "fail"
     assert "COOP_FFMPEG" in finding.advice
+
+
+def test_the_ffmpeg_that_is_judged_is_the_one_that_runs() -> None:
+    found = doctor._ffmpeg(_settings()).found
+
+    assert found.endswith(f"({find_ffmpeg(None)})")
 
 
 def test_no_network_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

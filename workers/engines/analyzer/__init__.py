@@ -13,13 +13,13 @@ from workers.engines.deadline import Deadline
 
 
 def engine_name(settings: Settings) -> str:
-    """`openai:MODEL` or `offline`, as `auto` decides: openai when there is a key."""
-    return f"openai:{settings.text_model}" if _asks_a_server(settings) else "offline"
+    """`openai:MODEL` or `offline`."""
+    return f"openai:{settings.text_model}" if settings.text_engine == "openai" else "offline"
 
 
 def judge(subject: Subject, settings: Settings, deadline: Deadline) -> tuple[Judgement, tuple[Usage, ...]]:
     """What the video is like, and what it took to say so. Raises JobError as the openai client does."""
-    if _asks_a_server(settings):
+    if settings.text_engine == "openai":
         return openai.judge(subject, settings, deadline)
     return offline.judge(subject), ()
 
@@ -31,12 +31,6 @@ def suggest(
 
     Raises JobError as the openai client does.
     """
-    if _asks_a_server(settings):
+    if settings.text_engine == "openai":
         return openai.suggest(subject, analysis, count, taken, settings, deadline)
     return offline_ideas.suggest(subject, analysis.niche), ()
-
-
-def _asks_a_server(settings: Settings) -> bool:
-    if settings.analyzer == "auto":
-        return bool(settings.text_api_key or settings.openai_api_key)
-    return settings.analyzer == "openai"

@@ -14,8 +14,8 @@ from workers.engines.transcriber.speech import samples_of, speech_spans
 
 
 def engine_name(settings: Settings) -> str:
-    """`openai:MODEL` or `local:MODEL`, as `auto` decides: openai when there is a key."""
-    if _asks_a_server(settings):
+    """`openai:MODEL` or `local:MODEL`."""
+    if settings.transcription_engine == "openai":
         return f"openai:{settings.transcribe_model}"
     return f"local:{local.model_name(settings)}"
 
@@ -32,14 +32,8 @@ def transcribe(audio: Path, pcm: bytes, language: str | None, settings: Settings
     if not speech:
         return Heard()
     code = language.split("-")[0].lower() if language else None
-    if _asks_a_server(settings):
+    if settings.transcription_engine == "openai":
         heard = openai.transcribe(audio, pcm, speech, code, settings, deadline)
     else:
         heard = local.transcribe(samples, code, settings, deadline)
     return replace(heard, segments=without_inventions(heard.segments, speech))
-
-
-def _asks_a_server(settings: Settings) -> bool:
-    if settings.transcriber == "auto":
-        return bool(settings.transcribe_api_key or settings.openai_api_key)
-    return settings.transcriber == "openai"
