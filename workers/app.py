@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import redis
@@ -41,8 +44,26 @@ def _setup_logging(**_: Any) -> None:
     configure_logs(read_settings())
 
 
+def _vital(start: Callable[..., None]) -> Callable[..., None]:
+    """Celery logs what a signal's handler raises and goes on; a worker without these threads must not."""
+
+    @wraps(start)
+    def start_or_end(**arguments: Any) -> None:
+        try:
+            start(**arguments)
+        except Exception:
+            log.exception("the worker cannot start", part=start.__name__)
+            os._exit(watch.EXIT_UNWELL)
+
+    return start_or_end
+
+
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]  # celery has no types
+@_vital
 def _watch(instance: Any, **_: Any) -> None:
+    if sys.platform == "win32":
+        # What the supervisor sends there (CTRL_BREAK) would end the process at once; Celery knows SIGTERM.
+        signal.signal(signal.SIGBREAK, lambda *_: signal.raise_signal(signal.SIGTERM))
     # Before the first connection of Celery's own, which may be the one that hangs.
     process = this_process()
     threading.excepthook = _end_without_vital_thread
@@ -59,6 +80,7 @@ def _watch(instance: Any, **_: Any) -> None:
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]  # celery has no types
+@_vital
 def _reap(**_: Any) -> None:
     process = this_process()
     reaper = Reaper(process.store, process.settings)

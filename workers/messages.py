@@ -128,14 +128,16 @@ def _refuse(reason: str, queue: str, size: int) -> None:
         log.warning("a refused message could not be counted", error=str(error))
 
 
-class Channel(kombu_redis.Channel):
-    """Kombu's, but a message that cannot be read is dropped and does not end the worker."""
+class _GuardedChannel:
+    """Over one of kombu's: a message that cannot be read is dropped and does not end the worker."""
+
+    connection: Any
 
     def _brpop_read(self, **options: Any) -> Any:
-        return self._read_or_drop(partial(super()._brpop_read, **options))
+        return self._read_or_drop(partial(super()._brpop_read, **options))  # type: ignore[misc]  # kombu's channel has it
 
     def _receive_one(self, subscription: Any) -> Any:
-        return self._read_or_drop(partial(super()._receive_one, subscription))
+        return self._read_or_drop(partial(super()._receive_one, subscription))  # type: ignore[misc]  # as above
 
     def _read_or_drop(self, read: Callable[[], Any]) -> Any:
         self.connection.has_arrived = False
@@ -148,10 +150,9 @@ class Channel(kombu_redis.Channel):
             return True
 
 
-class Transport(kombu_redis.Transport):
-    """The one that `workers.app` has Celery use. Other queues than the stages' are those of remote control."""
+class _GuardedTransport:
+    """Over one of kombu's: what does not fit its queue is dropped. Other queues than the stages' are remote control."""
 
-    Channel = Channel
     has_arrived = False
 
     def _deliver(self, message: Any, queue: str) -> None:
@@ -160,21 +161,29 @@ class Transport(kombu_redis.Transport):
         if reason:
             _refuse(reason, queue, len(str(message)))
             return
-        super()._deliver(message, queue)  # type: ignore[no-untyped-call]  # kombu has no types
+        super()._deliver(message, queue)  # type: ignore[misc]  # kombu's transport has it
 
 
-class SentinelChannel(Channel, kombu_redis.SentinelChannel):
-    """The same, of the server that the Sentinels name."""
+class Channel(_GuardedChannel, kombu_redis.Channel):
+    pass
 
 
-class SentinelTransport(Transport, kombu_redis.SentinelTransport):
+class SentinelChannel(_GuardedChannel, kombu_redis.SentinelChannel):
+    pass
+
+
+class Transport(_GuardedTransport, kombu_redis.Transport):
+    Channel = Channel
+
+
+class SentinelTransport(_GuardedTransport, kombu_redis.SentinelTransport):
     Channel = SentinelChannel
 
 
 def transport_for(broker_url: str) -> str:
-    """What `broker_transport` is to be: the checking transport for that kind of address."""
-    kind = SentinelTransport if broker_url.startswith("sentinel") else Transport
-    return f"{kind.__module__}:{kind.__name__}"
+    """Which of the two `workers.app` has Celery use, as kombu wants it named."""
+    kind = SentinelTransport if broker_url.startswith("sentinel://") else Transport
+    return f"{__name__}:{kind.__name__}"
 
 
 def _is_message(message: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from celery import Celery
+from kombu import Connection
 
 from coop import queue
 from coop.jobs import JobStatus, Priority, Stage
@@ -20,6 +21,7 @@ from coop.metrics import METRICS_KEY
 from tests.support.fleet import Fleet, eventually, fleet_on
 from tests.support.jobs import settings_of
 from tests.support.redis_server import RedisServer
+from workers import messages
 from workers.messages import MAX_BODY_CHARS, refusal_of
 from workers.reaper import Reaper
 from workers.remote_control import ALLOWED
@@ -140,6 +142,22 @@ def test_a_huge_or_deeply_nested_body_is_malformed(message: Message) -> None:
 @pytest.mark.parametrize("junk", [None, 1, "text", [], {}, {"headers": None}, {"headers": []}])
 def test_what_is_no_message_at_all_is_malformed(junk: object) -> None:
     assert refusal_of(junk, QUEUE) == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("redis://h/0", messages.Transport),
+        ("rediss://h/0", messages.Transport),
+        ("sentinel://a:1;sentinel://b:1", messages.SentinelTransport),
+    ],
+)
+def test_messages_are_looked_at_however_redis_is_reached(url: str, kind: type) -> None:
+    used = type(Connection(url, transport=messages.transport_for(url)).transport)
+
+    assert used is kind
+    assert used.Channel._brpop_read.__qualname__ == "_GuardedChannel._brpop_read"
+    assert used._deliver.__qualname__ == "_GuardedTransport._deliver"
 
 
 JUNK = [
