@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +24,7 @@ from tests.support.callback_receiver import CallbackReceiver
 from tests.support.fleet import Fleet, eventually, fleet_on
 from tests.support.jobs import CLIENT
 from tests.support.redis_server import RedisServer
+from workers import watch
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +285,12 @@ def test_a_job_whose_message_was_lost_is_found_and_sent_again(own_redis: RedisSe
         fleet.start()
 
         assert fleet.ended(seconds=30).run == 2
+
+
+def test_a_worker_whose_start_fails_ends_instead_of_taking_jobs_unwatched() -> None:
+    start_with_a_bug = "import workers.app; workers.app._vital(lambda: 1 / 0)()"
+
+    ended = subprocess.run([sys.executable, "-c", start_with_a_bug], capture_output=True, text=True, check=False)
+
+    assert ended.returncode == watch.EXIT_UNWELL
+    assert "ZeroDivisionError" in ended.stderr + ended.stdout
