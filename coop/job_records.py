@@ -51,6 +51,7 @@ def job_of(record: Record) -> Job:
         run=int(record["run"]),
         started_at=_number(record, "started_at"),
         ended_at=_number(record, "ended_at"),
+        restarted_at=_number(record, "restarted_at"),
         machine=record.get("machine"),
         stages=tuple(_stage_of(record, stage) for stage in STAGES),
         delivery=_delivery_of(record),

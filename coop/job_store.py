@@ -79,10 +79,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class Claim:
-    """A lease on one stage of one run of a job, and all that the stage needs. It is the licence to write.
-
-    `began_at`: when the job was accepted, or driven again.
-    """
+    """A lease on one stage of one run of a job, and all that the stage needs. It is the licence to write."""
 
     job: Job
     found: Found
@@ -92,7 +89,6 @@ class Claim:
     delivery_tries: int
     delivery_id: str | None
     outcome: bytes | None
-    began_at: int
     redis_ms: int
     claimed_at: float = field(default_factory=time.monotonic)
 
@@ -102,7 +98,7 @@ class Claim:
 
     def age_seconds(self) -> float:
         """Since the job was accepted, or driven again."""
-        return (self.now_ms() - self.began_at) / 1000
+        return (self.now_ms() - self.job.began_at) / 1000
 
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.claimed_at) * 1000)
@@ -241,7 +237,6 @@ class JobStore:
             delivery_tries=int(record.get("delivery_tries", 0)),
             delivery_id=record.get("delivery_id"),
             outcome=record["outcome"].encode() if "outcome" in record else None,
-            began_at=int(record.get("restarted_at", record["accepted_at"])),
             redis_ms=answer[1],
         )
 
@@ -557,7 +552,7 @@ def _message_id() -> str:
 
 
 def _ended(status: JobStatus, job: Job, now_ms: int) -> dict[str, float]:
-    seconds = (now_ms - job.accepted_at) / 1000
+    seconds = (now_ms - job.began_at) / 1000
     return {**metrics.count("coop_jobs_total", status=status), **metrics.observe("coop_job_duration_seconds", seconds)}
 
 

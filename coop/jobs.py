@@ -140,10 +140,16 @@ class Job:
     run: int = 1
     started_at: int | None = None
     ended_at: int | None = None
+    restarted_at: int | None = None
     machine: str | None = None
     stages: tuple[StageRecord, ...] = field(default_factory=lambda: tuple(StageRecord(stage) for stage in STAGES))
     delivery: Delivery = field(default_factory=Delivery)
     trace: str = ""
+
+    @property
+    def began_at(self) -> int:
+        """When it was accepted, or last driven again."""
+        return self.restarted_at or self.accepted_at
 
     @property
     def progress(self) -> float:

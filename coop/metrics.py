@@ -33,18 +33,18 @@ class Definition(NamedTuple):
 
 DEFINITIONS: dict[str, Definition] = {
     "coop_jobs_total": Definition("counter", "Jobs that ended, by their status.", ("status",)),
-    "coop_jobs_in_flight": Definition("gauge", "Jobs that have not ended, by the stage they are at.", ("stage",)),
+    "coop_jobs_in_flight": Definition("gauge", "Jobs that a worker works on now, by stage.", ("stage",)),
     "coop_job_duration_seconds": Definition(
-        "histogram", "From acceptance to the end of the job.", buckets=_JOB_BUCKETS
+        "histogram", "From acceptance, or the last `retry`, to the end of the job.", buckets=_JOB_BUCKETS
     ),
     "coop_stage_duration_seconds": Definition(
-        "histogram", "One attempt at a stage, by stage.", ("stage",), _STAGE_BUCKETS
+        "histogram", "A stage that succeeded, or one POST of deliver, by stage.", ("stage",), _STAGE_BUCKETS
     ),
     "coop_stage_failures_total": Definition(
         "counter", "Attempts at a stage that failed, by error code.", ("stage", "code")
     ),
-    "coop_queue_depth": Definition("gauge", "Jobs that wait for their first stage, by priority.", ("priority",)),
-    "coop_queue_oldest_seconds": Definition("gauge", "How long the oldest waiting job has waited."),
+    "coop_queue_depth": Definition("gauge", "Jobs that wait for a worker at any stage, by priority.", ("priority",)),
+    "coop_queue_oldest_seconds": Definition("gauge", "How long the job has waited that waits longest for its stage."),
     "coop_machines": Definition("gauge", "Worker machines that are alive."),
     "coop_slots": Definition("gauge", "Slots of all workers that are alive, busy or free.", ("state",)),
     "coop_callback_attempts_total": Definition("counter", "Callbacks sent, by how it went.", ("outcome",)),

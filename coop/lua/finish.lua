@@ -10,7 +10,9 @@ set(id, stage .. '.status', ARGV[8], stage .. '.ended_at', now, stage .. '.by', 
 conclude(id, status, ARGV[6], ARGV[7])
 if status == 'succeeded' then
   -- The mean that acceptance answers are made of follows the last twenty jobs or so.
-  local took = now - tonumber(get(id, 'started_at')[1])
+  -- A job that was driven again did nothing in between.
+  local began = get(id, 'started_at', 'restarted_at')
+  local took = now - tonumber(began[2] or began[1])
   local mean = tonumber(redis.call('GET', 'coop:mean_job_ms') or took)
   redis.call('SET', 'coop:mean_job_ms', math.floor(mean + (took - mean) / 20))
 else
