@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from coop.errors import JobError
+from coop.results import Usage
 from coop.settings import Settings, SettingsError
 
 # Providers name a frozen version of a model with its date; it costs what the model costs.
@@ -75,6 +79,16 @@ def text_cost(model: str, input_tokens: int, output_tokens: int, settings: Setti
     if input_price is None or output_price is None:
         return None
     return (input_tokens * input_price + output_tokens * output_price) / 1_000_000
+
+
+@contextmanager
+def charged_on_failure(spent: Sequence[Usage]) -> Iterator[None]:
+    """A JobError out of here carries what was `spent` by then: an attempt that fails is paid for all the same."""
+    try:
+        yield
+    except JobError as error:
+        error.usage = (*spent, *error.usage)
+        raise
 
 
 def price_of(model: str, settings: Settings) -> Price | None:

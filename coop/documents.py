@@ -297,7 +297,7 @@ def _result_of(found: Found, *, cached: bool) -> Result:
         segments=found.transcribe.segments,
         language=found.transcribe.language,
         words_per_minute=found.transcribe.words_per_minute,
-        cost=_cost_of((*found.transcribe.usage, *found.analyze.usage, *found.ideas.usage)),
+        cost=_cost_of(_usage_of(found)),
         engines=Engines(transcribe=found.transcribe.engine, analyze=found.analyze.engine, ideas=found.ideas.engine),
         cached=cached,
     )
@@ -312,9 +312,13 @@ def _with_measured_duration(found: Found) -> Metadata:
 
 
 def usd_so_far(found: Found) -> float | None:
-    """What the stages that have ended cost together; None when the price of any part is unknown."""
+    """What all attempts that have ended cost together; None when the price of any part is unknown."""
+    return _cost_of(_usage_of(found)).usd
+
+
+def _usage_of(found: Found) -> tuple[Usage, ...]:
     reports = (found.transcribe, found.analyze, found.ideas)
-    return _cost_of(tuple(item for report in reports if report for item in report.usage)).usd
+    return (*found.spent, *(item for report in reports if report for item in report.usage))
 
 
 def _cost_of(items: tuple[Usage, ...]) -> Cost:

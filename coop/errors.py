@@ -7,7 +7,10 @@ is refused with a `Problem` (section 3, an RFC 9457 document).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from coop.results import Usage
 
 Actor = Literal["caller", "operator", "nobody"]
 
@@ -56,7 +59,8 @@ JOB_ERRORS: dict[str, JobErrorMeaning] = {
 class JobError(Exception):
     """A stage cannot go on. `code` is one of JOB_ERRORS, whose row fills what is not given.
 
-    `passing` overrides whether the pipeline tries again by itself; `retry_after`: in how many seconds at the earliest.
+    `passing` overrides whether the pipeline tries again by itself; `retry_after`: in how many seconds at the earliest;
+    `usage`: what the failed attempt used and cost all the same.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class JobError(Exception):
         *,
         passing: bool | None = None,
         retry_after: float | None = None,
+        usage: tuple[Usage, ...] = (),
     ) -> None:
         meaning = JOB_ERRORS[code]
         self.code = code
@@ -74,6 +79,7 @@ class JobError(Exception):
         self.retryable = meaning.retryable or self.passing
         self.actor: Actor = meaning.actor
         self.retry_after = retry_after
+        self.usage = usage
         super().__init__(f"{code}: {self.message}")
 
 

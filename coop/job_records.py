@@ -61,7 +61,8 @@ def job_of(record: Record) -> Job:
 
 def found_of(record: Record) -> Found:
     texts = {stage: record[f"found.{stage}"] for stage in STAGES if f"found.{stage}" in record}
-    return Found.model_validate({stage: json.loads(text) for stage, text in texts.items()})
+    spent = [json.loads(line) for line in record.get("spent", "").splitlines()]
+    return Found.model_validate({stage: json.loads(text) for stage, text in texts.items()} | {"spent": spent})
 
 
 def _stage_of(record: Record, stage: Stage) -> StageRecord:

@@ -41,7 +41,7 @@ from coop.jobs import (
     job_id_of,
 )
 from coop.redis_clock import RedisClock
-from coop.results import Found, WireModel
+from coop.results import Found, Usage, WireModel
 from coop.settings import Settings
 
 CHANGES_CHANNEL = "coop:changes"
@@ -294,7 +294,7 @@ class JobStore:
         now = claim.now_ms()
         body = documents.failure_body(claim.job, error, claim.stage, now - claim.job.accepted_at, now)
         ended = {**increments, **_ended(JobStatus.FAILED, claim.job, now)}
-        return self._finish(claim, JobStatus.FAILED, body, StageStatus.FAILED, "", ended)
+        return self._finish(claim, JobStatus.FAILED, body, StageStatus.FAILED, "", ended, _lines(error.usage))
 
     def postpone(
         self,
@@ -310,11 +310,12 @@ class JobStore:
         `failures`: how many this counts for against the stage's retry policy.
         """
         delay_ms = int(delay_seconds * 1000)
-        return self._write("postpone", claim, delay_ms, str(error), failures, json.dumps(increments))
+        counted = json.dumps(increments)
+        return self._write("postpone", claim, delay_ms, str(error), failures, counted, _lines(error.usage))
 
-    def hand_back(self, claim: Claim, error: JobError) -> bool:
+    def hand_back(self, claim: Claim, error: JobError, increments: Mapping[str, float] | None = None) -> bool:
         """Give the stage back unfinished, for any worker to begin at once; it does not count as a failure."""
-        return self.postpone(claim, error, 0, {}, failures=0)
+        return self.postpone(claim, error, 0, increments or {}, failures=0)
 
     def record_delivery(
         self,
@@ -499,8 +500,10 @@ class JobStore:
         stage_status: StageStatus,
         output: str,
         increments: Mapping[str, float],
+        spent: str = "",
     ) -> bool:
-        return self._write("finish", claim, status, body, _message_id(), stage_status, output, json.dumps(increments))
+        counted = json.dumps(increments)
+        return self._write("finish", claim, status, body, _message_id(), stage_status, output, counted, spent)
 
     def _record(self, job_id: str) -> dict[str, str]:
         return decode(cast(dict[bytes, bytes], self.redis.hgetall(_record_key(job_id))))
@@ -544,6 +547,10 @@ def _waiting_key(stage: Stage, priority: Priority) -> str:
 
 def _flat(record: Mapping[str, str]) -> list[str]:
     return [part for pair in record.items() for part in pair]
+
+
+def _lines(usage: Iterable[Usage]) -> str:
+    return "".join(item.model_dump_json(by_alias=True) + "\n" for item in usage)
 
 
 def _message_id() -> str:

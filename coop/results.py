@@ -239,10 +239,11 @@ class IdeasReport(WireModel):
 
 
 class Found(WireModel):
-    """What the stages of one job have found so far."""
+    """What the stages of one job have found so far, and what was spent in vain."""
 
     metadata: Source | None = None
     download: Audio | None = None
     transcribe: Transcript | None = None
     analyze: AnalysisReport | None = None
     ideas: IdeasReport | None = None
+    spent: tuple[Usage, ...] = Field((), description="What failed attempts used and cost all the same.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -66,8 +66,8 @@ class StageTask(Task):  # type: ignore[misc]  # celery has no types
                 started = time.monotonic()
                 try:
                     self.work(process, lease)
-                except Cancelled:
-                    _hand_back(process, lease)
+                except Cancelled as stopped:
+                    _hand_back(process, lease, stopped)
                 except redis.RedisError as error:
                     _wait_for_redis(process, lease, error)
                 finally:
@@ -144,7 +144,10 @@ class FindingTask(StageTask):
             )
 
     def _record(self, process: WorkerProcess, lease: Lease, output: WireModel, seconds: float) -> None:
-        increments = {**metrics.observe("coop_stage_duration_seconds", seconds, stage=self.stage), **_costs(output)}
+        increments = {
+            **metrics.observe("coop_stage_duration_seconds", seconds, stage=self.stage),
+            **_costs(getattr(output, "usage", ())),
+        }
         is_last = self.spec is pipeline.STAGES[-1]
         write = process.store.succeed if is_last else process.store.advance
         _write(process, lease, lambda: write(lease.claim, output, increments))
@@ -155,7 +158,8 @@ class FindingTask(StageTask):
             found = lease.claim.found.model_copy(update={self.stage.value: output})
             repeats.remember(process.store, lease.claim.job, found, process.settings)
         claim = lease.claim
-        increments = metrics.count("coop_stage_failures_total", stage=self.stage, code=error.code)
+        failed = metrics.count("coop_stage_failures_total", stage=self.stage, code=error.code)
+        increments = {**failed, **_costs(error.usage)}
         delay = self.spec.delay_seconds(error, claim.failures + 1)
         if delay is not None and claim.age_seconds() + delay < process.settings.job_max_age_seconds:
             log.warning("a stage failed and is tried again", error=str(error), delay_seconds=round(delay, 1))
@@ -251,11 +255,11 @@ def _write(process: WorkerProcess, lease: Lease, write: Callable[[], bool]) -> N
     raise StageFailed("The job was cancelled, or a newer run has it.")
 
 
-def _hand_back(process: WorkerProcess, lease: Lease) -> NoReturn:
+def _hand_back(process: WorkerProcess, lease: Lease, stopped: Cancelled) -> NoReturn:
     """The work was stopped. A lease that is still ours (this worker shuts down) goes back to the fleet at once."""
     if not lease.is_lost:
-        error = JobError("internal", "The worker was shut down.")
-        _write(process, lease, lambda: process.store.hand_back(lease.claim, error))
+        error = JobError("internal", "The worker was shut down.", usage=stopped.usage)
+        _write(process, lease, lambda: process.store.hand_back(lease.claim, error, _costs(error.usage)))
         raise Retry(error.message, when=0)
     raise StageFailed("The job was cancelled, or a newer run has it.")
 
@@ -269,8 +273,7 @@ def _wait_for_redis(process: WorkerProcess, lease: Lease, error: redis.RedisErro
     raise Retry(reason.message, when=_REDIS_PAUSE_SECONDS) from error
 
 
-def _costs(output: WireModel) -> Mapping[str, float]:
-    usage: tuple[Usage, ...] = getattr(output, "usage", ())
+def _costs(usage: Iterable[Usage]) -> Mapping[str, float]:
     costs: dict[str, float] = {}
     for item in usage:
         if item.usd:

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- ARGV: id, run, stage, token, status, body, message id, stage status, output, metrics.
+-- ARGV: id, run, stage, token, status, body, message id, stage status, output, metrics, spent.
 -- The job's last word, by the holder of its lease. Returns 1, or 0 when fenced off.
 local id, run, stage, token, status = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if not holds(id, run, stage, token) then
@@ -19,4 +19,5 @@ else
   set(id, 'failed_stage', stage)
 end
 add_metrics(ARGV[10])
+add_spent(id, ARGV[11])
 return 1

@@ -72,6 +72,11 @@ local function resume(id, stage)
   wait_for(id, stage)
 end
 
+-- What a failed attempt was paid for all the same, as lines of JSON.
+local function add_spent(id, lines)
+  if lines ~= '' then set(id, 'spent', (get(id, 'spent')[1] or '') .. lines) end
+end
+
 -- Fencing: only the holder of the present lease of the present run may write.
 local function holds(id, run, stage, token)
   local job = get(id, 'run', 'stage', 'lease')

@@ -183,6 +183,25 @@ def test_each_way_of_failing_says_whether_to_try_again(tmp_path, server, reply, 
     assert (failure.value.code, failure.value.passing, failure.value.retry_after) == (code, passing, retry_after)
 
 
+@pytest.mark.parametrize("reply", [cut_off(), refusal(), completion('{"hook": "Stop"}'), completion(None)])
+def test_an_answer_that_is_of_no_use_is_paid_for_all_the_same(tmp_path, server, reply):
+    server.script("chat", reply)
+
+    with pytest.raises(JobError) as failure:
+        analysed(tmp_path, server.settings())
+
+    assert [item.output_tokens for item in failure.value.usage] == [200]
+
+
+def test_answers_before_the_failure_are_paid_for_too(tmp_path, server):
+    server.script("chat", completion(json.dumps(ANSWER | {"hook": "words of its own"})), server_error())
+
+    with pytest.raises(JobError) as failure:
+        analysed(tmp_path, server.settings())
+
+    assert len(failure.value.usage) == 1
+
+
 def test_a_server_that_counts_no_tokens_has_an_unknown_cost(tmp_path, server):
     body = json.dumps({"choices": [{"message": {"content": json.dumps(ANSWER)}}]}).encode()
     server.script("chat", Reply(200, body))
@@ -229,6 +248,16 @@ def test_a_model_that_keeps_repeating_itself_is_not_asked_for_ever(tmp_path, ser
         suggested(tmp_path, server.settings(), 2)
 
     assert (failure.value.code, failure.value.passing, len(server.requests)) == ("analysis_failed", True, MAX_ASKS)
+    assert len(failure.value.usage) == MAX_ASKS
+
+
+def test_ideas_before_the_failure_are_paid_for_too(tmp_path, server):
+    server.script("chat", completion(json.dumps({"ideas": [suggestion("Quiet fans")]})), cut_off())
+
+    with pytest.raises(JobError) as failure:
+        suggested(tmp_path, server.settings(), 2)
+
+    assert len(failure.value.usage) == 2
 
 
 def test_ideas_without_words_do_not_count(tmp_path, server):

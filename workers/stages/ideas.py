@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+from coop.costs import charged_on_failure
 from coop.errors import JobError
 from coop.results import Idea, IdeasReport, Usage
 from workers.engines import analyzer
@@ -27,14 +28,15 @@ def run(work: Work) -> IdeasReport:
     for _ in range(MAX_ASKS):
         taken = [title for title in (subject.title, *(idea.title for idea in kept)) if title]
         missing = work.job.options.ideas - len(kept)
-        found, usage = analyzer.suggest(
-            subject, work.found.analyze.analysis, missing, taken, work.settings, work.deadline
-        )
+        with charged_on_failure(spent):
+            found, usage = analyzer.suggest(
+                subject, work.found.analyze.analysis, missing, taken, work.settings, work.deadline
+            )
         spent += usage
         kept += _new_ones(found, taken)[:missing]
         if len(kept) == work.job.options.ideas:
             return IdeasReport(ideas=tuple(kept), engine=analyzer.engine_name(work.settings), usage=tuple(spent))
-    raise JobError("analysis_failed", "The model keeps repeating its ideas.", passing=True)
+    raise JobError("analysis_failed", "The model keeps repeating its ideas.", passing=True, usage=tuple(spent))
 
 
 def _new_ones(ideas: Sequence[Idea], taken: Sequence[str]) -> list[Idea]:

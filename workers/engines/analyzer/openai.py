@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError, WithJsonSchema
 
-from coop.costs import text_cost
+from coop.costs import charged_on_failure, text_cost
 from coop.errors import JobError
 from coop.results import Analysis, Emotion, EntryStyle, Idea, Structure, Tone, Usage
 from coop.settings import Settings
@@ -113,7 +113,8 @@ def _judge_spoken(subject: Subject, settings: Settings, deadline: Deadline) -> t
     messages = [_system("analyze", niches=_niches()), _data(_material(subject))]
     usages: list[Usage] = []
     for _ in range(_HOOK_TRIES):
-        spoken, usage = _complete(_Spoken, "video", messages, settings, deadline)
+        with charged_on_failure(usages):
+            spoken, usage = _complete(_Spoken, "video", messages, settings, deadline)
         usages.append(usage)
         hook = quote_from_opening(spoken.hook, subject.transcript)
         if hook:
@@ -211,7 +212,9 @@ def _complete(
         return raw
 
     completion = _read(_Completion, ask(text_endpoint(settings), send, deadline))
-    return _read(kind, _content_of(completion)), _usage_of(completion, settings)
+    usage = _usage_of(completion, settings)
+    with charged_on_failure([usage]):
+        return _read(kind, _content_of(completion)), usage
 
 
 def _content_of(completion: _Completion) -> str:
