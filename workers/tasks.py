@@ -151,12 +151,12 @@ class FindingTask(StageTask):
         is_last = self.spec is pipeline.STAGES[-1]
         write = process.store.succeed if is_last else process.store.advance
         _write(process, lease, lambda: write(lease.claim, output, increments))
-
-    def _settle(self, process: WorkerProcess, lease: Lease, error: JobError) -> NoReturn:
-        """Record a failure: the stage is tried again later, or the job has failed and that is delivered."""
         if is_last:
             found = lease.claim.found.model_copy(update={self.stage.value: output})
             repeats.remember(process.store, lease.claim.job, found, process.settings)
+
+    def _settle(self, process: WorkerProcess, lease: Lease, error: JobError) -> NoReturn:
+        """Record a failure: the stage is tried again later, or the job has failed and that is delivered."""
         claim = lease.claim
         failed = metrics.count("coop_stage_failures_total", stage=self.stage, code=error.code)
         increments = {**failed, **_costs(error.usage)}
