@@ -77,10 +77,12 @@ class JobStoreMachine(RuleBasedStateMachine):
     def retry(self, name: str) -> None:
         before = self.job(name)
         try:
-            self.store.retry(job_id_of(CLIENT, name))
+            after = self.store.retry(job_id_of(CLIENT, name))
         except Problem:
             assert before is None or before.status not in (JobStatus.FAILED, JobStatus.CANCELLED)
         else:
+            assert before
+            assert after.run == before.run + 1
             self.outcomes.pop(name, None)
             self.ends.pop(name, None)
 
@@ -88,9 +90,12 @@ class JobStoreMachine(RuleBasedStateMachine):
     def redeliver(self, name: str) -> None:
         before = self.job(name)
         try:
-            self.store.redeliver(job_id_of(CLIENT, name))
+            after = self.store.redeliver(job_id_of(CLIENT, name))
         except Problem:
             assert before is None or not before.status.is_final or URLS[name] is None
+        else:
+            assert before
+            assert (after.run, after.delivery.status) == (before.run + 1, DeliveryStatus.PENDING)
 
     # What workers do, with right or wrong messages
 
