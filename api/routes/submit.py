@@ -53,8 +53,12 @@ def process_video() -> Response:
 
 
 def fingerprint_of(asked: SubmitRequest) -> str:
-    """Equal for requests that ask for the same: neither the key, nor when it was asked, nor the spelling counts."""
-    meaning = asked.model_dump(mode="json", exclude={"api_key", "timestamp"})
+    """Equal for requests that ask for the same: neither the key, nor when it was asked, nor the spelling counts.
+
+    It is kept with the job and compared after upgrades: a field that a newer gateway adds must not change it, so
+    defaults are left out.
+    """
+    meaning = asked.model_dump(mode="json", exclude={"api_key", "timestamp"}, exclude_defaults=True)
     return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 
