@@ -1,5 +1,7 @@
 """What goes wrong at an engine's server becomes the job's own error, and a call never outlives its stage."""
 
+import subprocess
+import sys
 import threading
 import time
 from email.utils import formatdate
@@ -165,6 +167,27 @@ def test_openai_itself_is_not_asked_without_a_key():
 
 def test_a_server_of_ones_own_needs_no_key():
     assert text_endpoint(Settings(text_base_url="http://127.0.0.1:1/v1")).base_url == "http://127.0.0.1:1/v1"
+
+
+def test_threads_that_make_their_first_call_together_share_one_loop():
+    script = """if True:
+        import threading
+        from workers.engines.openai_client import _loop
+        loops, together = [], threading.Barrier(8)
+        def call():
+            together.wait()
+            loops.append(_loop())
+        threads = [threading.Thread(target=call) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(len(loops), len(set(loops)))
+    """
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.split() == ["8", "1"]
 
 
 def test_a_connection_is_kept_for_the_next_call(server, endpoint):

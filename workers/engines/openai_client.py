@@ -134,9 +134,18 @@ def _wait(call: Coroutine[Any, Any, str], deadline: Deadline) -> str:
             raise
 
 
-@functools.cache
+_starting = threading.Lock()
+
+
 def _loop() -> asyncio.AbstractEventLoop:
-    """The event loop of this process's calls; its thread ends with the process."""
+    """The event loop of this process's calls, one for all its threads: a client works on the loop it began on."""
+    with _starting:
+        return _started_loop()
+
+
+@functools.cache
+def _started_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose thread ends with the process."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="openai-calls", daemon=True).start()
     return loop
