@@ -120,7 +120,13 @@ def test_a_slow_server_is_left_when_the_time_of_a_request_is_up(server):
 def test_a_call_ends_with_the_stages_deadline(server, endpoint):
     server.delay["chat"] = 30
 
-    assert _failure(endpoint, Deadline(0.3)).code in ("timed_out", "analysis_failed")
+    assert _failure(endpoint, Deadline(0.3)).code == "timed_out"
+    assert server.left.wait(10), "the connection was closed, not left open behind the stage"
+
+
+def test_a_stage_whose_time_is_up_asks_no_more(server, endpoint):
+    assert _failure(endpoint, Deadline(0)).code == "timed_out"
+    assert server.requests == []
 
 
 def test_a_cancelled_call_is_given_up_while_the_server_is_silent(server, endpoint):

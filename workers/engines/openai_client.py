@@ -86,14 +86,15 @@ def ask(endpoint: Endpoint, send: Send, deadline: Deadline) -> str:
     Raises Cancelled within a second of the cancelling, and JobError: `endpoint.failure` (passing where another try can
     help, with the server's Retry-After), `engine_auth`, `engine_quota`, `timed_out` at the deadline.
     """
-    timeout = min(endpoint.timeout_seconds, deadline.remaining())
-    return _wait(_send(endpoint, send, timeout), deadline)
+    deadline.check()
+    return _wait(_send(endpoint, send), deadline)
 
 
-async def _send(endpoint: Endpoint, send: Send, timeout: float) -> str:
+async def _send(endpoint: Endpoint, send: Send) -> str:
     """One request. It is not sent again here: the pipeline tries again, by its policy, and each try may cost money."""
     import openai
 
+    timeout = endpoint.timeout_seconds
     try:
         async with asyncio.timeout(timeout):
             return (await send(_client(endpoint.base_url, endpoint.api_key), timeout)).text
