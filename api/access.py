@@ -6,9 +6,10 @@ from flask import Response, request
 
 from api.auth import client
 from api.services import services
-from coop.documents import JobDocument, job_document
+from coop import job_documents
+from coop.documents import JobDocument
 from coop.errors import Problem
-from coop.jobs import Job, JobStatus, job_id_of
+from coop.jobs import Job, job_id_of
 
 
 def own_job(request_id: str) -> Job:
@@ -19,14 +20,8 @@ def own_job(request_id: str) -> Job:
     return job
 
 
-def document_of(job: Job, *, with_outcome: bool = True) -> JobDocument:
-    store = services().store
-    return job_document(
-        job,
-        queue_position=store.queue_position(job) if job.status is JobStatus.QUEUED else None,
-        usd=store.cost(job.id),
-        outcome=store.outcome(job.id) if with_outcome else None,
-    )
+def document_of(job: Job) -> JobDocument:
+    return job_documents.document_of(services().store, job)
 
 
 def json_response(body: bytes, status: int = 200) -> Response:

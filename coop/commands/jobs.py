@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from coop.clients import ClientRegistry
-from coop.documents import job_document
+from coop.job_documents import document_of
 from coop.job_store import JobStore
 from coop.jobs import Job, job_id_of
 from coop.redis_client import connect
@@ -41,8 +41,6 @@ def find_job(store: JobStore, request_id: str, client: str | None) -> Job:
     return found[0]
 
 
-def document_of(store: JobStore, job: Job) -> dict[str, Any]:
-    """The job document of the contract, with `client` beside it."""
-    position, usd, outcome = store.queue_position(job), store.cost(job.id), store.outcome(job.id)
-    document = job_document(job, queue_position=position, usd=usd, outcome=outcome).to_document()
-    return {"client": job.client, **document}
+def shown(store: JobStore, job: Job, *, with_outcome: bool = True) -> dict[str, Any]:
+    """The job document of the contract, with `client` before it."""
+    return {"client": job.client, **document_of(store, job, with_outcome=with_outcome).to_document()}

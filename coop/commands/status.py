@@ -10,9 +10,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from coop.commands.jobs import document_of, find_job, open_store
+from coop.commands.jobs import find_job, open_store, shown
 from coop.commands.terminal import print_json
-from coop.documents import job_document
 from coop.job_store import Census, JobStore
 from coop.jobs import Job
 
@@ -27,7 +26,7 @@ def command(request_id: str | None, client: str | None, as_json: bool) -> None:
     """Print the job REQUEST_ID; without one the fleet: machines, slots, queue, last jobs."""
     with open_store() as store:
         if request_id:
-            print_json(document_of(store, find_job(store, request_id, client)))
+            print_json(shown(store, find_job(store, request_id, client)))
             return
         census = store.census()
         jobs, _ = store.list_jobs(client, None, LAST_JOBS, None)
@@ -38,16 +37,13 @@ def command(request_id: str | None, client: str | None, as_json: bool) -> None:
 
 
 def _fleet(store: JobStore, census: Census, jobs: list[Job]) -> dict[str, Any]:
-    documents = [job_document(job, queue_position=store.queue_position(job), usd=store.cost(job.id)) for job in jobs]
+    documents = [shown(store, job, with_outcome=False) for job in jobs]
     return {
         "machines": census.machines,
         "slots": {"busy": census.slots_busy, "free": census.slots_free},
         "queue": {"depth": dict(census.queue_depth), "oldestSeconds": census.queue_oldest_seconds},
         "inFlight": dict(census.in_flight),
-        "jobs": [
-            {"client": job.client} | {name: value for name, value in each.to_document().items() if name != "result"}
-            for job, each in zip(jobs, documents, strict=True)
-        ],
+        "jobs": [{name: value for name, value in document.items() if name != "result"} for document in documents],
     }
 
 
