@@ -20,6 +20,7 @@ from coop.documents import (
     JobDocument,
     JobList,
     JobListQuery,
+    JobSummary,
     ProblemDocument,
     SubmitRequest,
     SuccessDocument,
@@ -29,7 +30,15 @@ from coop.webhooks import ID, SIGNATURE, TIMESTAMP
 
 Schema = dict[str, Any]
 
-_SENT: tuple[type[BaseModel], ...] = (Accepted, SuccessDocument, FailureDocument, JobDocument, JobList, ProblemDocument)
+_SENT: tuple[type[BaseModel], ...] = (
+    Accepted,
+    SuccessDocument,
+    FailureDocument,
+    JobDocument,
+    JobSummary,
+    JobList,
+    ProblemDocument,
+)
 _REF = "#/components/schemas/{model}"
 
 
@@ -61,6 +70,15 @@ def _ref(model: type[BaseModel]) -> Schema:
 
 
 _TEXT: Schema = {"type": "string"}
+# OpenAPI 3.1 says nothing of streams; this is one event of it, as tools that know them read it.
+_EVENT: Schema = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "job"},
+        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": _ref(JobSummary)},
+    },
+}
 _STATUS: Schema = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
 _JOB = Answer(200, "The job.", _ref(JobDocument))
 _JOB_AGAIN = Answer(202, "The job, which goes on.", _ref(JobDocument))
@@ -126,7 +144,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "get",
         "streamEvents",
         "Server-sent events `job`: the document without `result`, at the start and after each change",
-        (Answer(200, "A stream that ends after the last change.", _TEXT, "text/event-stream"),),
+        (Answer(200, "A stream that ends after the last change.", _EVENT, "text/event-stream"),),
         ("not_found",),
     ),
     *(
@@ -291,7 +309,16 @@ def _answers(answers: Iterable[Answer]) -> dict[str, Schema]:
             "content": {answer.media_type: {"schema": answer.schema}},
             "headers": _header_refs((*answer.headers, *_EVERYWHERE)),
         }
+        if answer is _ACCEPTED:
+            found[str(answer.status)]["links"] = _links()
     return found
+
+
+def _links() -> dict[str, Schema]:
+    """What can be asked about the job that was accepted."""
+    about_job = (operation for operation in OPERATIONS if operation.path.startswith(_JOB_PATH))
+    parameters = {"requestId": "$response.body#/requestId"}
+    return {operation.id: {"operationId": operation.id, "parameters": parameters} for operation in about_job}
 
 
 def _problems(codes: Iterable[str]) -> dict[str, Schema]:

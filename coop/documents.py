@@ -186,8 +186,8 @@ class JobCost(Document):
     usd: float | None
 
 
-class JobDocument(Document):
-    """Where a job is. `result` and `error` are those of its final document, null before."""
+class JobSummary(Document):
+    """Where a job is, as lists and events show it. `error` is that of its final document, null before."""
 
     request_id: str
     status: JobStatus
@@ -204,14 +204,19 @@ class JobDocument(Document):
     stages: tuple[StageDocument, ...]
     delivery: DeliveryDocument
     cost: JobCost
-    result: Result | None
     error: Failure | None
 
 
-class JobList(Document):
-    """One page of jobs, newest first, each without its `result`; `next_cursor` is null on the last page."""
+class JobDocument(JobSummary):
+    """Where a job is. `result` is that of its final document, null before."""
 
-    jobs: tuple[JobDocument, ...]
+    result: Result | None
+
+
+class JobList(Document):
+    """One page of jobs, newest first; `next_cursor` is null on the last page."""
+
+    jobs: tuple[JobSummary, ...]
     next_cursor: str | None
 
 
@@ -220,7 +225,9 @@ class JobListQuery(Request):
 
     status: JobStatus | None = Field(None, description="Jobs with this status only.")
     limit: int = Field(20, ge=1, le=100, description="Jobs per page.")
-    cursor: str | None = Field(None, max_length=512, description="The `nextCursor` of the page before.")
+    cursor: str | None = Field(
+        None, pattern=r"^[0-9]{1,15}~[A-Za-z0-9._:-]{3,193}$", description="The `nextCursor` of the page before."
+    )
 
 
 class FieldError(Document):

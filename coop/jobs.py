@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -76,6 +76,11 @@ class Priority(StrEnum):
         return {Priority.HIGH: 0, Priority.NORMAL: 5, Priority.LOW: 9}[self]
 
 
+def _whole(value: object) -> object:
+    """JSON knows no integers: 2.0 is the number 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class JobOptions(BaseModel):
     """What a caller may choose about one job. A choice that is left out is not in `model_fields_set`."""
 
@@ -87,7 +92,9 @@ class JobOptions(BaseModel):
         pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
         description="Language of the speech (BCP 47), when the caller knows it; detected otherwise.",
     )
-    ideas: int = Field(3, ge=1, le=10, description="How many content ideas to make.")
+    ideas: Annotated[int, BeforeValidator(_whole)] = Field(
+        3, ge=1, le=10, description="How many content ideas to make."
+    )
     captions: Literal["prefer", "never"] = Field(
         "prefer", description="`prefer`: captions written by the uploader replace transcription; `never`: they do not."
     )
