@@ -6,6 +6,8 @@ speech is dropped.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,11 +49,16 @@ def samples_of(pcm: bytes) -> Samples:
     return np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2").astype(np.float32) / 32768.0
 
 
+# It is arithmetic alone: more at once than there are cores only take memory, 16 MB for each half minute of sound.
+_turns = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+
 def speech_spans(samples: Samples) -> tuple[Span, ...]:
     """Where somebody speaks, with a little room on both sides; empty when that is less than MIN_SPEECH_SECONDS."""
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
-    found = get_speech_timestamps(samples, VadOptions(**VAD_OPTIONS))
+    with _turns:
+        found = get_speech_timestamps(samples, VadOptions(**VAD_OPTIONS))
     spans = tuple(Span(each["start"] / SAMPLE_RATE, each["end"] / SAMPLE_RATE) for each in found)
     room = 2 * len(spans) * VAD_OPTIONS["speech_pad_ms"] / 1000
     return spans if total_seconds(spans) - room >= MIN_SPEECH_SECONDS else ()
