@@ -7,13 +7,11 @@ import signal
 import time
 
 from coop import queue
+from coop.job_store import Claim
 from coop.jobs import DeliveryStatus, JobStatus, Stage, StageStatus
 from tests.support.callback_receiver import CallbackReceiver
 from tests.support.fleet import Fleet, eventually
-
-
-def is_running(stage: int) -> object:
-    return lambda job: job.stages[stage].status is StageStatus.RUNNING
+from tests.support.jobs import OUTPUTS
 
 
 def test_a_worker_frozen_for_longer_than_its_lease_can_write_and_deliver_nothing(fleet: Fleet) -> None:
@@ -104,32 +102,35 @@ def test_a_supervised_worker_killed_again_and_again_comes_back(fleet: Fleet) -> 
     assert fleet.ended().status is JobStatus.SUCCEEDED
 
 
+def test_a_worker_whose_consumer_takes_no_messages_is_replaced(fleet: Fleet) -> None:
+    note = str(fleet.folder / "deaf")
+    worker = fleet.start(supervised=True, stub={"deaf": note})
+    fleet.submit()
+
+    assert fleet.ended(seconds=60).status is JobStatus.SUCCEEDED
+    assert "messages wait and are not taken" in worker.log.read_text()
+    assert worker.starts == 2
+
+
 def test_what_a_newer_version_wrote_is_kept_and_delivered_by_an_older_one(fleet: Fleet) -> None:
     with CallbackReceiver(fleet.secret) as receiver:
         job = fleet.accept("r1", callback_url=receiver.url)
-        record = f"coop:job:{job.id}"
-        source = json.dumps({"metadata": {"id": "v", "mood": "new"}, "url": "u", "extractor": "e", "colour": "new"})
+        claim = fleet.store.claim(job.id, 1, Stage.METADATA, "newer")
+        assert isinstance(claim, Claim)
+        source = OUTPUTS[Stage.METADATA].model_copy(update={"mood": "new"})
+        assert fleet.store.advance(claim, source, {})
         newer = {
             "options": '{"ideas": 3, "voice": "new"}',
             "of_tomorrow": "x",
-            "found.metadata": source,
-            "metadata.status": "succeeded",
             "delivery_attempts": '{"at": 1, "status": 500, "error": "e", "milliseconds": 3, "of_tomorrow": 1}',
         }
-        fleet.redis.hset(record, mapping=newer)
-        claim = fleet.store.claim(job.id, 1, Stage.METADATA, "newer")
-        fleet.redis.hset(record, "stage", "download")
-        fleet.redis.zadd("coop:leases:metadata", {job.id: 1})
-        del claim
-        fleet.redis.hdel(record, "lease")
-        fleet.redis.zrem("coop:leases:metadata", job.id)
-        fleet.redis.zadd("coop:waiting:download:normal", {job.id: 1})
+        fleet.redis.hset(f"coop:job:{job.id}", mapping=newer)
+        queue.enqueue(fleet.job("r1"))
         fleet.start()
         ended = fleet.ended("r1", 30)
 
+    kept = {name.decode(): value.decode() for name, value in fleet.redis.hgetall(f"coop:job:{job.id}").items()}
     assert (ended.status, ended.delivery.status) == (JobStatus.SUCCEEDED, DeliveryStatus.DELIVERED)
-    kept = {name.decode(): value.decode() for name, value in fleet.redis.hgetall(record).items()}
-    assert {name: kept[name] for name in ("options", "of_tomorrow", "found.metadata")} == {
-        name: newer[name] for name in ("options", "of_tomorrow", "found.metadata")
-    }
-    assert kept["delivery_attempts"].startswith(newer["delivery_attempts"])
+    assert (kept["options"], kept["of_tomorrow"]) == (newer["options"], newer["of_tomorrow"])
+    assert json.loads(kept["found.metadata"])["mood"] == "new"
+    assert kept["delivery_attempts"].splitlines()[0] == newer["delivery_attempts"]

@@ -13,7 +13,8 @@ The stages are plain functions, so all around them (claims, leases, retries, mes
                                                 before-write, before-message (the write is done), after-message
 
 Variables: STUB_CLOCK (seconds this machine's clock is off), STUB_DELAYS (the time table of callbacks, in seconds),
-STUB_LOOP=off (no event loop, as on Windows), STUB_REAL (stages that are not stood in for).
+STUB_LOOP=off (no event loop, as on Windows), STUB_REAL (stages that are not stood in for),
+STUB_DEAF (a file: the process that finds it missing makes it, and takes no message).
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from celery.signals import task_success
+from celery.signals import task_success, worker_ready
 
 from coop import backoff
 from coop.backoff import RetryPolicy
@@ -112,6 +114,15 @@ def after_message(sender: Any, **_: Any) -> None:
     job = this_process().store.get(sender.request.args[0])
     if job:
         die_once(job, sender.stage, "after-message")
+
+
+@worker_ready.connect(weak=False)
+def take_no_message(sender: Any, **_: Any) -> None:
+    """Celery's consumer as it is after some lost connections: alive, connected, and deaf."""
+    note = Path(os.environ.get("STUB_DEAF", os.devnull))
+    if not note.exists():
+        note.touch()
+        sender.task_consumer.channel.qos.can_consume = lambda: False
 
 
 for name in ("advance", "succeed", "record_delivery"):
