@@ -20,6 +20,8 @@ from workers.stages import analyze, metadata, transcribe
 
 WAIT_SECONDS = 20.0
 """A worker takes jobs after that in any case: a model that still comes over the line is waited for by its first job."""
+# A big model, over a slow line. Jobs that come before it wait for it by their own deadlines.
+_MODEL_SECONDS = 3600.0
 
 log = get_logger(__name__)
 
@@ -64,7 +66,7 @@ def source(settings: Settings) -> None:
 def transcription(settings: Settings) -> None:
     speech.speech_spans(speech.samples_of(bytes(speech.BYTES_PER_SECOND)))
     if settings.transcription_engine == "local":
-        local.load_model(settings)
+        local.load_model(settings, Deadline(_MODEL_SECONDS))
 
 
 def analysis(settings: Settings) -> None:

@@ -216,7 +216,7 @@ def test_a_cancelled_transcription_ends(tmp_path, speech):
 def test_the_model_is_loaded_once_and_shared(tmp_path):
     settings = Settings(data_dir=tmp_path)
     models = []
-    threads = [threading.Thread(target=lambda: models.append(load_model(settings))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: models.append(load_model(settings, Deadline(60)))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

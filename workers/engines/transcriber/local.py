@@ -8,6 +8,7 @@ import importlib.util
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,10 @@ def transcribe(samples: Samples, language: str | None, settings: Settings, deadl
     """What is said in 16 kHz samples. Waits its turn first: so many at once on a machine as the settings allow.
 
     Raises JobError `transcription_failed`: for good when an English-only model is asked for another language, passing
-    when the model cannot be loaded or fails; `timed_out` and Cancelled between segments.
+    when the model cannot be loaded or fails; `timed_out` and Cancelled while it loads and between segments.
     """
     with turn_on_this_machine(settings, deadline):
-        model = load_model(settings)
+        model = load_model(settings, deadline)
         language = _language_for(model, language, settings)
         try:
             found, about = model.transcribe(samples, language=language, **_DECODING)
@@ -66,15 +67,28 @@ def transcribe(samples: Samples, language: str | None, settings: Settings, deadl
     return Heard(tuple(segments), about.language, (usage,))
 
 
-def load_model(settings: Settings) -> WhisperModel:
-    """The model of the settings, loaded once per process and shared by its threads."""
-    with _loading:
-        return _load(
-            _model_source(settings),
-            settings.whisper_device,
-            settings.whisper_compute_type,
-            settings.local_transcriptions,
-        )
+def load_model(settings: Settings, deadline: Deadline) -> WhisperModel:
+    """The model of the settings, loaded once per process and shared by its threads.
+
+    A model that comes over the line may take any time, and cannot be stopped: it is loaded in a thread of its own,
+    which goes on for the next attempt. Raises JobError `transcription_failed`, `timed_out` and Cancelled.
+    """
+    wanted = (
+        _model_source(settings),
+        settings.whisper_device,
+        settings.whisper_compute_type,
+        settings.local_transcriptions,
+    )
+    with _lock:
+        load = _loads.get(wanted)
+        if load is None:
+            load = _loads[wanted] = Future()
+            threading.Thread(target=_carry_out, args=(load, wanted), name="model-load", daemon=True).start()
+    while True:
+        try:
+            return load.result(min(_LOOK_SECONDS, deadline.remaining()))
+        except TimeoutError:
+            continue
 
 
 @contextlib.contextmanager
@@ -100,7 +114,21 @@ def _is_taken_now(lock: filelock.BaseFileLock) -> bool:
     return True
 
 
-_loading = threading.Lock()
+_Wanted = tuple[str, str, str, int]
+_lock = threading.Lock()
+_loads: dict[_Wanted, Future[WhisperModel]] = {}
+"""What is being loaded now, for all who wait for it."""
+
+
+def _carry_out(load: Future[WhisperModel], wanted: _Wanted) -> None:
+    try:
+        load.set_result(_load(*wanted))
+    except JobError as error:
+        load.set_exception(error)
+    finally:
+        load.cancel()  # after an error without a name; who waits learns that no model comes
+        with _lock:
+            del _loads[wanted]
 
 
 @functools.lru_cache(maxsize=1)
