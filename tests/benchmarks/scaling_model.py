@@ -124,10 +124,15 @@ def simulate(day: Day, slots: int, minutes: float = _MINUTES_OF_THE_BUSIEST, see
     return Simulated(median(times), quantile(times, 0.95), most)
 
 
+_NEEDS = (
+    "| videos a day | at the peak | slots | 2-core workers | gateway cores | Redis cores | Redis' line |"
+    " Redis' memory | written to disk | from the sites |"
+)
+
+
 def main() -> None:
     lines = [
-        "| videos a day | at the peak | slots | 2-core workers | gateway cores | Redis cores | Redis' line |"
-        " Redis' memory | written to disk | from the sites |",
+        _NEEDS,
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for videos in (10_000, 100_000, 1_000_000):
