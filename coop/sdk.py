@@ -107,23 +107,37 @@ class Coop:
         """The job's document now and after each change, until nothing more will change."""
         return (document for document in self._stream(request_id, _HEARTBEAT_SECONDS) if document is not None)
 
-    def wait(self, request_id: str, timeout_seconds: float | None = None) -> Document:
-        """The job's document once it has ended. Outlives a gateway that restarts; raises TimeoutError."""
-        end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    def changes(
+        self, request_id: str, timeout_seconds: float | None = None, *, reconnects: int | None = None
+    ) -> Iterator[Document]:
+        """Like `events`, also past a gateway that restarts or is too busy. Raises TimeoutError, and Unreachable after
+        so many failures in a row; None: it is tried again and again."""
+        patience = _Patience(timeout_seconds, reconnects)
         while True:
             try:
-                for document in self._stream(request_id, _time_left(end)):
-                    if document and document["endedAt"]:
-                        return self.job(request_id)
-                    _time_left(end)
-                pause = _PAUSE_SECONDS
-            except Unreachable:
-                pause = _PAUSE_SECONDS
-            except CoopError as error:
-                if error.retry_after is None:
-                    raise
-                pause = error.retry_after
-            time.sleep(min(pause, _time_left(end)))
+                for document in self._stream(request_id, patience.seconds_left()):
+                    patience.failures = 0
+                    if document:
+                        yield document
+                        if document["endedAt"] and document["delivery"]["status"] != "pending":
+                            return
+                    patience.seconds_left()
+            except (Unreachable, CoopError) as error:
+                patience.bear(error)
+            else:
+                patience.pause(_PAUSE_SECONDS)  # the gateway ended the stream: it stops, and another one starts
+
+    def wait(self, request_id: str, timeout_seconds: float | None = None) -> Document:
+        """The job's document once it has ended. Outlives a gateway that restarts; raises TimeoutError."""
+        patience = _Patience(timeout_seconds)
+        for document in self.changes(request_id, timeout_seconds):
+            if document["endedAt"]:
+                break
+        while True:
+            try:
+                return self.job(request_id)
+            except (Unreachable, CoopError) as error:
+                patience.bear(error)
 
     def _stream(self, request_id: str, silence_seconds: float) -> Iterator[Document | None]:
         """The events, and None for each heartbeat between them."""
@@ -203,12 +217,35 @@ def _path(request_id: str) -> str:
     return f"/api/jobs/{quote(request_id, safe=':')}"
 
 
-def _time_left(end: float | None) -> float:
-    """Seconds until `end`, at most what a stream may be silent. Raises TimeoutError when there are none."""
-    left = _HEARTBEAT_SECONDS if end is None else end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the job has not ended in time")
-    return min(left, _HEARTBEAT_SECONDS)
+class _Patience:
+    """With a gateway that is away or too busy: how long it is waited for, and how often it is asked again."""
+
+    def __init__(self, timeout_seconds: float | None, reconnects: int | None = None) -> None:
+        self._end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        self._reconnects = reconnects
+        self.failures = 0
+
+    def seconds_left(self) -> float:
+        """At most what a stream may be silent. Raises TimeoutError when there are none."""
+        left = _HEARTBEAT_SECONDS if self._end is None else self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the job has not ended in time")
+        return min(left, _HEARTBEAT_SECONDS)
+
+    def bear(self, error: Unreachable | CoopError) -> None:
+        """Wait before it is asked again. Raises the error when that is of no use."""
+        if isinstance(error, CoopError):
+            if error.retry_after is None:
+                raise error
+            self.pause(error.retry_after)
+            return
+        self.failures += 1
+        if self._reconnects is not None and self.failures > self._reconnects:
+            raise error
+        self.pause(_PAUSE_SECONDS)
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(min(seconds, self.seconds_left()))
 
 
 def _refusal(answer: requests.Response) -> CoopError:

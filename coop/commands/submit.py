@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from coop.commands.terminal import note, print_json
 from coop.jobs import Priority
 from coop.local_client import find_client
 from coop.progress import follow
-from coop.sdk import Coop, Unreachable
+from coop.sdk import Coop
 from coop.settings import read_settings
 
 RECONNECTS = 30
@@ -47,28 +46,18 @@ def command(
         print_json(accepted)
         return
     note(f"{request['request_id']} is {accepted['status']} at {caller.gateway_url}")
-    follow(_changes(coop, request["request_id"]), sys.stderr)
+    follow(_until_over(coop.changes(request["request_id"], reconnects=RECONNECTS)), sys.stderr)
     # The same request again is no second job: it is how the final document is asked for.
     result = coop.submit(url, **request, wait_seconds=FINAL_WAIT_SECONDS)
     print_json(result)
     sys.exit(0 if result.get("success") and "result" in result else 1)
 
 
-def _changes(coop: Coop, request_id: str) -> Iterator[dict[str, Any]]:
-    """The job's document at each change until it has ended, also past a gateway that restarts. Raises Unreachable."""
-    failures = 0
-    while True:
-        try:
-            for document in coop.events(request_id):
-                failures = 0
-                yield document
-                if _is_over(document):
-                    return
-        except Unreachable:
-            failures += 1
-            if failures > RECONNECTS:
-                raise
-        time.sleep(1)
+def _until_over(documents: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for document in documents:
+        yield document
+        if _is_over(document):
+            return
 
 
 def _is_over(document: dict[str, Any]) -> bool:
