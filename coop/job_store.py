@@ -118,9 +118,13 @@ class Census:
     in_flight: dict[Stage, int]
     queue_depth: dict[Priority, int]
     queue_oldest_seconds: float
-    machines: int
+    machine_names: frozenset[str]
     slots_busy: int
     slots_free: int
+
+    @property
+    def machines(self) -> int:
+        return len(self.machine_names)
 
 
 class JobStore:
@@ -449,7 +453,7 @@ class JobStore:
             in_flight=dict(zip(STAGES, leases, strict=True)),
             queue_depth=depth,
             queue_oldest_seconds=max(0.0, (now - oldest) / 1000),
-            machines=len({worker.rsplit(b"@", 1)[0] for worker in alive}),
+            machine_names=frozenset(worker.decode().rpartition("@")[0] for worker in alive),
             slots_busy=sum(busy for _, busy in loads),
             slots_free=sum(total - busy for total, busy in loads),
         )

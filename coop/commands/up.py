@@ -37,7 +37,8 @@ def command(port: int | None, slots: int | None) -> None:
 
     Each address is printed on a line of its own when it is ready.
     """
-    settings = _prepare(read_settings(), port, slots)
+    given = read_settings()
+    settings = _prepare(given, port, slots)
     configure_logs(settings)
     stopping = _stop_on_signals()
     with Supervisor(settings.data_dir, announce=_say) as supervisor:
@@ -48,7 +49,7 @@ def command(port: int | None, slots: int | None) -> None:
             ensure_client(settings, ClientRegistry(client), settings.public_url or gateway_url)
             supervisor.start(_gateway(settings, gateway_url))
             supervisor.start(_worker(settings, JobStore(client, settings)))
-            supervisor.start(_flower(settings))
+            supervisor.start(_flower(settings, tell_password=given.flower_basic_auth is None))
             supervisor.watch(stopping)
 
 
@@ -97,7 +98,7 @@ def _gateway(settings: Settings, url: str) -> Child:
 def _worker(settings: Settings, jobs: JobStore) -> Child:
     def address() -> str | None:
         try:
-            is_known = jobs.census().machines > 0
+            is_known = settings.machine in jobs.census().machine_names
         except redis.RedisError:
             return None
         return f"worker {settings.machine}, {settings.slots} slots" if is_known else None
@@ -105,10 +106,11 @@ def _worker(settings: Settings, jobs: JobStore) -> Child:
     return Child(worker_part(settings), address, settings.shutdown_seconds + 20)
 
 
-def _flower(settings: Settings) -> Child:
+def _flower(settings: Settings, *, tell_password: bool) -> Child:
+    """`tell_password`: it was made up here. The operator's own stays unsaid: what is printed may end in a log."""
     url = _local_url(settings.flower_host, settings.flower_port)
     assert settings.flower_basic_auth  # noqa: S101  # _prepare has made one
-    line = f"flower {url} {settings.flower_basic_auth.get_secret_value()}"
+    line = f"flower {url} {settings.flower_basic_auth.get_secret_value()}" if tell_password else f"flower {url}"
     return Child(flower_part(settings), _when_it_answers(f"{url}/healthcheck", line), EDGE_GRACE_SECONDS)
 
 

@@ -8,11 +8,12 @@ import pytest
 import redis
 
 from api.routes.metrics import gauges_of
+from coop.commands import up
 from coop.errors import JobError
 from coop.job_store import JobStore
 from coop.jobs import Priority, Stage
 from coop.metrics import METRICS_KEY
-from tests.support.jobs import CLIENT, OUTPUTS, accepted, advance_to, claimed, store_of
+from tests.support.jobs import CLIENT, OUTPUTS, accepted, advance_to, claimed, settings_of, store_of
 
 DAY_MS = 86_400_000
 
@@ -65,3 +66,23 @@ def test_a_job_driven_again_days_later_took_no_days(store: JobStore, redis_clien
     assert int(redis_client.get("coop:mean_job_ms") or 0) < DAY_MS
     seconds = redis_client.hget(METRICS_KEY, json.dumps(["coop_job_duration_seconds", "sum"]))
     assert float(seconds or 0) < DAY_MS / 1000
+
+
+def test_a_machine_is_counted_once_and_known_by_its_name(store: JobStore) -> None:
+    for worker in ("mill@1", "mill@2", "odd@name@3"):
+        store.announce_worker(worker, 4, 1)
+
+    census = store.census()
+
+    assert census.machine_names == {"mill", "odd@name"}
+    assert gauges_of(census)["coop_machines"][()] == 2
+
+
+def test_coop_up_waits_for_its_own_worker_not_for_any(store: JobStore) -> None:
+    worker = up._worker(settings_of("redis://unused", machine="mill"), store)
+    store.announce_worker("other@1", 4, 0)
+    before = worker.address()
+    store.announce_worker("mill@2", 4, 0)
+
+    assert before is None
+    assert worker.address()
