@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support.canaries import pytest_runtest_makereport, pytest_sessionfinish  # noqa: F401  # hooks
 from tests.support.redis_server import RedisServer
 
 # A test that reaches Celery without a broker of its own fails at once, instead of finding somebody's.
