@@ -6,9 +6,11 @@ judged. `check_url` only spares what is plainly wrong a place in the queue.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
+import threading
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -195,49 +197,85 @@ def open_connection(host: str, port: int, settings: Settings, timeout: float) ->
     raise failure
 
 
-def callback_session(settings: Settings) -> requests.Session:
+class CallbackSession(requests.Session):
     """A session for callbacks whose sockets obey the rules of this module. Close it after use.
 
     It reads no proxy, netrc or CA setting from the environment and follows no redirect, whatever a call says.
     A refused address raises JobError `url_not_allowed` out of `post`; all else raises requests' own exceptions.
     """
-    return _CallbackSession(settings)
 
-
-class _CallbackSession(requests.Session):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.trust_env = False
+        self._lines = _Lines()
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _GuardedAdapter(settings))
+            self.mount(scheme, _GuardedAdapter(settings, self._lines))
+
+    def abort(self) -> None:
+        """End its connections at once, from any thread: a call that waits for one of them raises."""
+        self._lines.cut()
+
+    def close(self) -> None:
+        super().close()
+        self._lines.close()
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
 
 
+class _Lines:
+    """Duplicates of a session's sockets, to cut them: TLS takes the sockets themselves away from whoever has them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._is_cut = False
+
+    def add(self, line: socket.socket) -> None:
+        with self._lock:
+            if self._is_cut:
+                line.close()
+                raise ConnectionAbortedError("the call was given up")
+            self._sockets.append(line.dup())
+
+    def cut(self) -> None:
+        with self._lock:
+            self._is_cut = True
+            for line in self._sockets:
+                with contextlib.suppress(OSError):  # it has ended by itself
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with self._lock:
+            while self._sockets:
+                self._sockets.pop().close()
+
+
 class _GuardedAdapter(requests.adapters.HTTPAdapter):
     """Opens its sockets by `open_connection`; Host header, SNI and certificate check keep the name that was asked."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, lines: _Lines) -> None:
+        self._settings, self._lines = settings, lines
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _guarded_pools(self._settings)
+        self.poolmanager.pool_classes_by_scheme = _guarded_pools(self._settings, self._lines)
 
 
-def _guarded_pools(settings: Settings) -> dict[str, type[HTTPConnectionPool]]:
+def _guarded_pools(settings: Settings, lines: _Lines) -> dict[str, type[HTTPConnectionPool]]:
     def connect(connection: HTTPConnection) -> socket.socket:
         timeout = (
             connection.timeout if isinstance(connection.timeout, (int, float)) else settings.socket_timeout_seconds
         )
         try:
-            return open_connection(connection.host, connection.port, settings, timeout)
+            line = open_connection(connection.host, connection.port, settings, timeout)
+            lines.add(line)
         except TimeoutError as error:
             raise urllib3.exceptions.ConnectTimeoutError(connection, str(error)) from error
         except OSError as error:
             raise urllib3.exceptions.NewConnectionError(connection, str(error)) from error
+        return line
 
     class GuardedHTTP(HTTPConnection):
         def _new_conn(self) -> socket.socket:

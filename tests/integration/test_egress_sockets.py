@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import struct
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from coop.egress import callback_session
+from coop.egress import CallbackSession
 from coop.errors import JobError
 from coop.settings import Settings
+from tests.support.authority import Authority
 from tests.support.sites import Site, content, never, redirect, running_site
 from workers.engines.egress_proxy import EgressProxy
 
@@ -26,8 +31,8 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with callback_session(LOOPBACK) as made:
+def session() -> Iterator[CallbackSession]:
+    with CallbackSession(LOOPBACK) as made:
         yield made
 
 
@@ -47,6 +52,43 @@ def test_a_callback_reaches_an_allowed_network(site: Site, session: requests.Ses
     assert session.get(site.url("/hook"), timeout=5).content == b"taken"
 
 
+def drip(listener: socket.socket, tls: ssl.SSLContext | None, has_ended: threading.Event) -> None:
+    """Answer one request with a line that never ends."""
+    line, _ = listener.accept()
+    line = tls.wrap_socket(line, server_side=True) if tls else line
+    with line, contextlib.suppress(OSError):
+        while not has_ended.wait(0.05):
+            line.sendall(b"H")
+    has_ended.set()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_call_that_is_given_up_ends_its_connection(scheme: str, session: CallbackSession, tmp_path: Path) -> None:
+    authority = Authority(tmp_path).issue()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if scheme == "https" else None
+    if tls:
+        tls.load_cert_chain(authority.certificate, authority.key)
+    has_ended, session.verify = threading.Event(), str(authority.root)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        receiver = threading.Thread(target=drip, args=(listener, tls, has_ended))
+        receiver.start()
+        threading.Timer(0.5, session.abort).start()
+        with pytest.raises(requests.ConnectionError):
+            session.post(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/", timeout=20)
+        session.close()
+        receiver.join(20)
+
+    assert has_ended.is_set()
+
+
+def test_a_call_that_was_given_up_before_it_began_connects_to_nobody(site: Site, session: CallbackSession) -> None:
+    session.abort()
+
+    with pytest.raises(requests.ConnectionError):
+        session.post(site.url("/hook"), timeout=5)
+    assert site.requests == []
+
+
 def test_a_callback_keeps_the_host_it_was_asked_for(
     site: Site, session: requests.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +101,7 @@ def test_a_callback_keeps_the_host_it_was_asked_for(
 
 
 def test_a_callback_to_a_private_address_is_refused(site: Site) -> None:
-    with callback_session(Settings()) as session, pytest.raises(JobError, match="url_not_allowed"):
+    with CallbackSession(Settings()) as session, pytest.raises(JobError, match="url_not_allowed"):
         session.get(site.url("/hook"), timeout=5)
 
     assert site.requests == []
@@ -67,7 +109,7 @@ def test_a_callback_to_a_private_address_is_refused(site: Site) -> None:
 
 def test_a_callback_whose_name_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to("10.0.0.1", monkeypatch)
-    with callback_session(Settings()) as session, pytest.raises(JobError, match="url_not_allowed"):
+    with CallbackSession(Settings()) as session, pytest.raises(JobError, match="url_not_allowed"):
         session.post("https://hooks.example/", timeout=5)
 
 

@@ -11,7 +11,7 @@ import requests
 
 from coop import webhooks
 from coop.backoff import retry_after_seconds
-from coop.egress import callback_session
+from coop.egress import CallbackSession
 from coop.errors import JobError
 from coop.settings import Settings
 from workers.engines.deadline import Deadline
@@ -64,12 +64,21 @@ def run(message: Message, settings: Settings, deadline: Deadline) -> Answer:
     """Send it once. Redirects are not followed, the answer's body is not read. Raises Cancelled."""
     started = time.monotonic()
     answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    session = CallbackSession(settings)
 
     def post() -> None:
-        answers.put(_post(message, settings, started))
+        with session:
+            answers.put(_post(message, session, started))
 
-    # A receiver that sends a byte now and then never trips a socket timeout: the thread is left to itself then.
     threading.Thread(target=post, name="callback", daemon=True).start()
+    try:
+        return _wait(answers, deadline, started)
+    finally:
+        # A receiver that sends a byte now and then never trips a socket timeout.
+        session.abort()
+
+
+def _wait(answers: queue.SimpleQueue[Answer], deadline: Deadline, started: float) -> Answer:
     while True:
         try:
             return answers.get(timeout=_LOOK_SECONDS)
@@ -82,20 +91,17 @@ def run(message: Message, settings: Settings, deadline: Deadline) -> Answer:
                 return Answer(None, "no answer in time", _milliseconds_since(started))
 
 
-def _post(message: Message, settings: Settings, started: float) -> Answer:
+def _post(message: Message, session: requests.Session, started: float) -> Answer:
     headers = webhooks.sign_callback(message.secrets, message.message_id, message.sent_at, message.body)
     try:
-        with (
-            callback_session(settings) as session,
-            session.post(
-                message.url,
-                data=message.body,
-                headers={**_HEADERS, **_trace(message), **headers},
-                timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
-                allow_redirects=False,
-                stream=True,
-            ) as response,
-        ):
+        with session.post(
+            message.url,
+            data=message.body,
+            headers={**_HEADERS, **_trace(message), **headers},
+            timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
             now = message.sent_at + time.monotonic() - started
             status, retry_after = response.status_code, retry_after_seconds(response.headers.get("Retry-After"), now)
     except JobError as error:
