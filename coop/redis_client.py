@@ -1,4 +1,4 @@
-"""The one place that opens connections to Redis for job records (Celery opens its own, see celeryconfig.py)."""
+"""Connections to Redis for job records. For messages `coop.queue` opens its own, and Celery too (celeryconfig.py)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from workers.engines.transcriber.heard import Heard, HeardSegment
 from workers.engines.transcriber.speech import SAMPLE_RATE, VAD_OPTIONS, Span
 
 if TYPE_CHECKING:
-    from faster_whisper import WhisperModel  # takes a second and 66 MiB: loaded with the first transcription
+    from faster_whisper import WhisperModel  # takes a second and 66 MiB: loaded where it is used
 
     from workers.engines.transcriber.speech import Samples
 
