@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from coop.jobs import Stage
+from coop.redis_address import sentinel_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -68,9 +69,9 @@ def _http_address(url: str) -> str:
 
 
 def _redis_address(url: SecretStr) -> SecretStr:
-    if url.get_secret_value().startswith("sentinel://"):  # several hosts: coop.redis_address takes it apart
+    if sentinel_address(url.get_secret_value()):
         return url
-    parts = _parsed(url.get_secret_value(), ("redis", "rediss"))
+    parts = _parsed(url.get_secret_value(), ("redis", "rediss", "sentinel"))
     if not re.fullmatch(r"(/\d*)?", parts.path):
         raise ValueError("takes the number of a database as its path")
     return url
@@ -104,8 +105,8 @@ class Settings(BaseModel):
     # Where things are
     redis_url: RedisAddress | None = Field(
         None,
-        description="Redis of the fleet (redis://, rediss://). Unset: `coop up` runs an embedded one, and the"
-        " other commands find it through COOP_DATA_DIR.",
+        description="Redis of the fleet (redis://, rediss:// or sentinel://HOST,HOST/0?service=NAME). Unset: `coop up`"
+        " runs an embedded one, and the other commands find it through COOP_DATA_DIR.",
     )
     data_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("coop", appauthor=False)),
@@ -143,7 +144,7 @@ class Settings(BaseModel):
         default_factory=lambda: max(4, os.cpu_count() or 1),
         ge=1,
         le=512,
-        description="Stages one worker runs at once. Default: the number of cores, at least 4.",
+        description="Stages one worker runs at once.",
     )
 
     # What is accepted
@@ -178,7 +179,6 @@ class Settings(BaseModel):
     max_wait_seconds: int = Field(120, ge=0, description="Longest hold that `Prefer: wait` is given, in seconds.")
     retention_days: float = Field(7, gt=0, description="How long ended jobs are kept, in days.")
 
-    # Reliability
     cache_days: float = Field(
         1,
         ge=0,
@@ -188,6 +188,7 @@ class Settings(BaseModel):
     )
     cache_results: int = Field(10_000, ge=1, description="Results that are kept for that at most, about 6 KiB each.")
 
+    # Reliability
     lease_seconds: float = Field(
         30, ge=1, description="How long a running stage may be silent before another worker takes its job."
     )
