@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # The newest Python of 3.11 to 3.14, from the PATH or pyenv.
 PYTHON ?= $(shell sh scripts/find_python.sh)
 
-.PHONY: help setup demo test lint test-unit test-faults bench requirements docs run clean
+.PHONY: help setup demo test lint test-unit test-faults bench audit requirements docs run clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-faults: $(STAMP) ## The tests that break things, in their long form
 
 bench: $(STAMP) ## All benchmarks, half an hour; one alone: make bench NAMES=one_video
 	@$(BIN)/python -m tests.benchmarks $(NAMES)
+
+audit: $(STAMP) ## Ask for known vulnerabilities of the pinned packages; says so when it could not
+	@$(BIN)/python scripts/audit.py
 
 requirements: $(STAMP) ## Compile requirements*.txt anew from requirements*.in
 	@for name in requirements requirements-dev requirements-gateway; do \

@@ -19,7 +19,7 @@ MOST_RETRY_AFTER_SECONDS = 24 * 3600.0
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 # Jitter picks waiting times, not secrets.
-_random = random.Random()  # noqa: S311
+_random = random.Random()  # noqa: S311  # jitter is no secret
 
 
 @dataclass(frozen=True)
