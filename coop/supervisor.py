@@ -97,7 +97,7 @@ def _new_group() -> int:
     return 0
 
 
-def _ask_to_end(process: psutil.Process) -> None:
+def ask_to_end(process: psutil.Process | subprocess.Popen[bytes]) -> None:
     if sys.platform == "win32":
         process.send_signal(signal.CTRL_BREAK_EVENT)  # SIGTERM there ends a process without asking
     else:
@@ -109,7 +109,7 @@ def end_tree(pid: int, grace_seconds: float) -> None:
     try:
         process = psutil.Process(pid)
         tree = [process, *process.children(recursive=True)]
-        _ask_to_end(process)
+        ask_to_end(process)
     except psutil.NoSuchProcess:
         return
     _, alive = psutil.wait_procs([process], timeout=grace_seconds)
@@ -119,6 +119,17 @@ def end_tree(pid: int, grace_seconds: float) -> None:
         if each.is_running():
             _kill(each)
     psutil.wait_procs(tree, timeout=5)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that it started, without waiting: its parent hears how it ended."""
+    try:
+        process = psutil.Process(pid)
+        tree = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for each in tree:
+        _kill(each)
 
 
 def _kill(process: psutil.Process) -> None:

@@ -14,11 +14,10 @@ from types import FrameType
 from coop.jobs import STAGES, Stage
 from coop.logs import configure_logs, get_logger
 from coop.settings import EXIT_SETTINGS, Settings, SettingsError, read_settings
+from coop.supervisor import ask_to_end, backoff_seconds, kill_tree
 
 log = get_logger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.5
-_MOST_PAUSE_SECONDS = 30.0
 # A process that lived for so long did not die of its start.
 _STABLE_SECONDS = 5.0
 # Beyond the shutdown time itself: what stages are given to stop, and Celery's own goodbyes.
@@ -53,7 +52,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Until `stop`, or until the process refuses its settings; returns the exit code of the last process."""
-        pause = _FIRST_PAUSE_SECONDS
+        failures = 0
         while True:
             started = time.monotonic()
             code = self._run_once()
@@ -61,11 +60,10 @@ class Supervisor:
                 return 0 if code >= 0 else 128 - code
             if code == EXIT_SETTINGS:
                 return code
-            if time.monotonic() - started > _STABLE_SECONDS:
-                pause = _FIRST_PAUSE_SECONDS
+            failures = 1 if time.monotonic() - started > _STABLE_SECONDS else failures + 1
+            pause = backoff_seconds(failures)
             log.error("the worker process ended and is started again", code=code, pause_seconds=pause)
             self._stopping.wait(pause)
-            pause = min(pause * 2, _MOST_PAUSE_SECONDS)
             if self._stopping.is_set():
                 return 0
 
@@ -75,7 +73,7 @@ class Supervisor:
             return
         self._stopping.set()
         if self._child and self._child.poll() is None:
-            _ask_to_end(self._child)
+            ask_to_end(self._child)
             threading.Thread(target=self._kill_late, args=(self._child,), daemon=True).start()
 
     def _run_once(self) -> int:
@@ -85,7 +83,7 @@ class Supervisor:
         else:
             self._child = subprocess.Popen(self._command, process_group=0)
         if self._stopping.is_set():
-            _ask_to_end(self._child)
+            ask_to_end(self._child)
         return self._child.wait()
 
     def _kill_late(self, child: subprocess.Popen[bytes]) -> None:
@@ -93,14 +91,7 @@ class Supervisor:
             child.wait(self._shutdown_seconds + _KILL_AFTER_SECONDS)
         except subprocess.TimeoutExpired:
             log.warning("the worker process did not end in time and is killed")
-            child.kill()
-
-
-def _ask_to_end(child: subprocess.Popen[bytes]) -> None:
-    if sys.platform == "win32":
-        child.send_signal(signal.CTRL_BREAK_EVENT)  # SIGTERM there ends a process without asking
-    else:
-        child.terminate()
+            kill_tree(child.pid)
 
 
 def main(arguments: list[str] | None = None) -> int:

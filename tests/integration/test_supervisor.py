@@ -13,6 +13,7 @@ import pytest
 
 from coop.parts import Part
 from coop.supervisor import Child, Supervisor, SupervisorError, backoff_seconds, end_tree
+from workers import run
 
 FOREVER = "import time; time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
@@ -122,6 +123,29 @@ def test_what_a_part_started_ends_with_it(tmp_path: Path) -> None:
         tree = [parent, *parent.children()]
 
     assert not [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing there ignores CTRL_BREAK")
+def test_a_worker_that_does_not_end_is_killed_with_all_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid_file = tmp_path / "pid"
+    stubborn = (
+        "import pathlib, signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"child = subprocess.Popen([sys.executable, '-c', {FOREVER!r}]);"
+        f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid)); time.sleep(600)"
+    )
+    monkeypatch.setattr(run, "_KILL_AFTER_SECONDS", 0.1)
+    supervisor = run.Supervisor([sys.executable, "-c", stubborn], shutdown_seconds=0)
+    thread = Thread(target=supervisor.run)
+    thread.start()
+    _until(lambda: pid_file.exists() and pid_file.read_text())
+    grandchild = psutil.Process(int(pid_file.read_text()))
+
+    supervisor.stop()
+
+    thread.join(20)
+    _until(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_second_supervisor_on_the_folder_is_told_so(supervisor: Supervisor, tmp_path: Path) -> None:
