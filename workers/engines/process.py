@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -265,5 +266,37 @@ def _under_limits(args: Sequence[str], limits: Mapping[str, int]) -> list[str]:
     if sys.platform == "win32":
         return [program, *args[1:]]
     every = {"CORE": 0, "NOFILE": MAX_OPEN_FILES, "DATA": MEMORY_BYTES, **limits}
+    tools = _limiting_tools()
+    if tools:
+        return [
+            *tools,
+            *(f"--{name.lower()}={_within(name, most)}" for name, most in every.items()),
+            program,
+            *args[1:],
+        ]
     listed = ",".join(f"{name}={most}" for name, most in every.items())
     return [sys.executable, "-I", "-S", str(_LAUNCHER), listed, str(os.getpid()), program, *args[1:]]
+
+
+@functools.cache
+def _limiting_tools() -> tuple[str, ...]:
+    """What does the launcher's work in 1 ms instead of 20, where Linux has it (util-linux); else nothing."""
+    end_with_parent, limit = shutil.which("setpriv"), shutil.which("prlimit")
+    if sys.platform != "linux" or end_with_parent is None or limit is None:
+        return ()
+    tools = (end_with_parent, "--pdeathsig", "KILL", limit)
+    try:
+        tried = subprocess.run([*tools, "--core=0", sys.executable, "-V"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tools if tried.returncode == 0 else ()
+
+
+def _within(name: str, most: int) -> int:
+    """`most`, or the lower bound that this process is under already."""
+    if sys.platform == "win32":
+        return most
+    import resource
+
+    _soft, hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)

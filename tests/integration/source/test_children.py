@@ -19,7 +19,7 @@ from coop.errors import Cancelled, JobError
 from coop.settings import Settings
 from tests.integration.source.conftest import MakeWork
 from tests.support.sites import Site, endless, never, page, watch_page
-from workers.engines import ffmpeg
+from workers.engines import ffmpeg, process
 from workers.engines.child import Child, ChildPool
 from workers.engines.deadline import Deadline
 from workers.engines.nursery import Nursery, can_fork, has_ended
@@ -225,3 +225,14 @@ def test_children_are_forked_again_after_the_process_they_come_from_was_killed()
 def test_a_nursery_that_cannot_start_is_a_passing_error() -> None:
     with pytest.raises(JobError, match="internal"):
         Nursery("tests.support.no_such_module").start()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
+@pytest.mark.parametrize("tools", [process._limiting_tools(), ()], ids=["by the system's tools", "by the launcher"])
+def test_a_program_is_under_its_limits(tools: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_limiting_tools", lambda: tools)
+    tell = "import resource as r; print([r.getrlimit(n) for n in (r.RLIMIT_NOFILE, r.RLIMIT_CORE, r.RLIMIT_CPU)])"
+    done = run_program([sys.executable, "-c", tell], Deadline(30), limits={"CPU": 7})
+
+    most = process.MAX_OPEN_FILES
+    assert done.stdout.decode().strip() == str([(most, most), (0, 0), (7, 7)])
