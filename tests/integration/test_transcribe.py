@@ -2,6 +2,7 @@
 
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import jiwer
@@ -15,6 +16,7 @@ from tests.support.openai_server import OpenAIServer, garbage, no_quota, rate_li
 from tests.support.stage_work import make_audio, make_work
 from workers.engines.deadline import Deadline
 from workers.engines.transcriber.local import load_model, turn_on_this_machine
+from workers.stages import analyze
 from workers.stages.transcribe import run
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -95,6 +97,17 @@ def test_captions_are_left_where_the_caller_wants_others(tmp_path, server, speec
     work = work_on(tmp_path, speech, captions=CAPTIONS, options=options, settings=server.settings())
 
     assert run(work).engine == "openai:whisper-1"
+
+
+def test_the_hook_stands_in_a_transcript_that_came_with_invisible_characters(tmp_path):
+    words = "Stop buy\u00ading cheap\u200b power\n supplies."
+    captions = Captions(language="en", segments=(Segment(start=0, end=2, text=words),))
+    work = work_on(tmp_path, None, captions=captions)
+    transcript = run(work)
+    heard = replace(work, found=work.found.model_copy(update={"transcribe": transcript}))
+
+    assert transcript.text == transcript.segments[0].text == "Stop buying cheap power supplies."
+    assert analyze.run(heard).analysis.hook in transcript.text
 
 
 def test_captions_without_a_word_are_no_captions(tmp_path, server, speech):
