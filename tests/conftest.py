@@ -8,12 +8,22 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from tests.support.canaries import pytest_runtest_makereport, pytest_sessionfinish  # noqa: F401  # hooks
 from tests.support.redis_server import RedisServer
 
 # A test that reaches Celery without a broker of its own fails at once, instead of finding somebody's.
 os.environ["COOP_REDIS_URL"] = "redis://127.0.0.1:1/0"
+
+# What is logged before a test says otherwise: as in production without the local variables of a traceback.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,11 @@ def settings() -> Settings:
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level, hook = root.handlers[:], root.level, threading.excepthook
+    handlers, level, hook, configured = root.handlers[:], root.level, threading.excepthook, structlog.get_config()
     yield
     root.handlers[:], threading.excepthook = handlers, hook
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**configured)
 
 
 @pytest.mark.parametrize(
