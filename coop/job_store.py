@@ -44,7 +44,6 @@ from coop.redis_clock import RedisClock
 from coop.results import Found, Usage, WireModel
 from coop.settings import Settings
 
-CHANGES_CHANNEL = "coop:changes"
 WORKER_ALIVE_SECONDS = 20
 """A worker that has not been heard of for so long does not count among the machines."""
 
@@ -155,7 +154,7 @@ class JobStore:
         not_after = self._clock.now_ms() + int(ACCEPT_WITHIN_SECONDS * 1000)
         settings = self._settings
         own_share = math.ceil(settings.max_queue * settings.max_queue_share)
-        limits = (settings.max_queue, "", WORKER_ALIVE_SECONDS * 1000, not_after, own_share)
+        limits = (settings.max_queue, WORKER_ALIVE_SECONDS * 1000, not_after, own_share)
         answer = self._call("accept", job_id, new.fingerprint, *limits, *_flat(record))
         outcome = answer[0].decode()
         if outcome == "late":
@@ -284,7 +283,9 @@ class JobStore:
         outputs = {stage: getattr(found, stage) for stage in STAGES[:-1]}
         if None in outputs.values():
             return None
-        free = {name.value: output.model_copy(update={"usage": ()}) for name, output in outputs.items() if name in _PAID}
+        free = {
+            name.value: output.model_copy(update={"usage": ()}) for name, output in outputs.items() if name in _PAID
+        }
         return found.model_copy(update=free)
 
     def remember(self, key: str, found: Found) -> None:
@@ -527,10 +528,10 @@ class JobStore:
 
 
 _RACES = 5
+_PAID = (Stage.TRANSCRIBE, Stage.ANALYZE, Stage.IDEAS)
 _SAME_MILLISECOND = 200
 
 
-_PAID = (Stage.TRANSCRIBE, Stage.ANALYZE, Stage.IDEAS)
 def _sources() -> Iterator[tuple[str, str]]:
     folder = resources.files("coop") / "lua"
     prelude = (folder / "prelude.lua").read_text(encoding="utf-8")

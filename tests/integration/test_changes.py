@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
 import redis
 
 from coop.events import CHANNEL, Changes
-from coop.job_store import CHANGES_CHANNEL
 from tests.support.fleet import eventually
 from tests.support.redis_server import RedisServer
 
@@ -20,7 +20,9 @@ def changes(redis_client: redis.Redis) -> Iterator[Changes]:
 
 
 def test_listener_and_job_store_mean_the_same_channel() -> None:
-    assert CHANNEL == CHANGES_CHANNEL
+    prelude = (resources.files("coop") / "lua" / "prelude.lua").read_text(encoding="utf-8")
+
+    assert f"'PUBLISH', '{CHANNEL}'" in prelude
 
 
 def test_a_change_wakes_who_watches_that_job(changes: Changes, redis_client: redis.Redis) -> None:
