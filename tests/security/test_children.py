@@ -20,7 +20,7 @@ from coop.settings import Settings
 from tests.support.fleet import eventually
 from tests.support.media import make_media
 from tests.support.stage_work import make_work
-from workers.engines import ffmpeg
+from workers.engines import ffmpeg, process
 from workers.engines.child import Child
 from workers.engines.deadline import Deadline
 from workers.engines.nursery import Nursery, can_fork
@@ -40,6 +40,18 @@ def child(request: pytest.FixtureRequest) -> Iterator[Child]:
     made.close()
     if nursery:
         nursery.close()
+
+
+@pytest.fixture(params=["tools", "launcher"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs are limited by util-linux's tools where they are, and by our launcher elsewhere."""
+    if request.param == "launcher":
+        monkeypatch.setattr(process, "_limiting_tools", tuple)
+    elif not process._limiting_tools():
+        pytest.skip("no setpriv and prlimit here")
+
+
+either_way = pytest.mark.usefixtures("_either_way")
 
 
 def ask(child: Child, method: str, **params: Any) -> dict[str, Any]:
@@ -151,6 +163,7 @@ def test_a_child_that_starts_too_many_processes_is_ended_with_all_of_them(child:
 
 
 @posix
+@either_way
 def test_a_program_that_spins_is_ended_by_the_system_too() -> None:
     done = run_program([sys.executable, "-c", "while True: pass"], Deadline(30), limits={"CPU": 1})
 
@@ -158,6 +171,7 @@ def test_a_program_that_spins_is_ended_by_the_system_too() -> None:
 
 
 @posix
+@either_way
 def test_a_program_that_writes_without_end_is_ended_by_the_system_too(tmp_path: Path) -> None:
     endless = "f = open('x', 'wb')\nwhile True: f.write(bytes(2**16))"
     done = run_program([sys.executable, "-c", endless], Deadline(30), cwd=tmp_path, limits={"FSIZE": 10**6})
@@ -167,11 +181,13 @@ def test_a_program_that_writes_without_end_is_ended_by_the_system_too(tmp_path: 
 
 
 @linux
-def test_an_ffmpeg_whose_worker_was_killed_ends_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["()", "process._limiting_tools()"])
+def test_an_ffmpeg_whose_worker_was_killed_ends_as_well(way: str) -> None:
     sound = ["-f", "lavfi", "-re", "-i", "sine", "-f", "null", "-"]
     script = (
-        "from workers.engines.process import run_program; from workers.engines.deadline import Deadline\n"
-        f"run_program([{ffmpeg.find_ffmpeg(None)!r}, '-nostdin', *{sound!r}], Deadline(60))\n"
+        "from workers.engines import process; from workers.engines.deadline import Deadline\n"
+        f"found = {way}; process._limiting_tools = lambda: found\n"
+        f"process.run_program([{ffmpeg.find_ffmpeg(None)!r}, '-nostdin', *{sound!r}], Deadline(60))\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], env=clean_environment(PYTHONPATH=os.getcwd())) as worker:
 
@@ -185,6 +201,7 @@ def test_an_ffmpeg_whose_worker_was_killed_ends_as_well(tmp_path: Path) -> None:
     eventually(lambda: not program.is_running(), what="the end of ffmpeg")
 
 
+@either_way
 def test_no_shell_reads_what_a_program_is_given(tmp_path: Path) -> None:
     hostile = [
         "; touch evil",
