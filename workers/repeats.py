@@ -51,7 +51,11 @@ def recall(store: JobStore, job: Job, settings: Settings) -> Found | None:
     """What is known of the job's video; None for nothing, and for a job that is driven again: it wants it anew."""
     if settings.cache_days == 0 or job.run > 1:
         return None
-    return store.known(key_of(job, settings))
+    try:
+        return store.known(key_of(job, settings))
+    except redis.RedisError as error:
+        log.warning("what is known already could not be asked for", error=str(error))
+        return None
 
 
 def remember(store: JobStore, job: Job, found: Found, settings: Settings) -> None:

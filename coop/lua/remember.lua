@@ -1,12 +1,14 @@
 #!lua
 -- ARGV: key, found (JSON), seconds, most. Keep a result for so long, and the newest `most` of all in all.
-local key, seconds = 'coop:result:' .. ARGV[1], tonumber(ARGV[3])
-redis.call('SET', key, ARGV[2], 'EX', seconds)
+local key = 'coop:result:' .. ARGV[1]
+redis.call('SET', key, ARGV[2], 'EX', ARGV[3])
 redis.call('ZADD', 'coop:results', now, key)
-redis.call('ZREMRANGEBYSCORE', 'coop:results', '-inf', now - seconds * 1000)
+-- Some of these have ended by themselves; their places in the list go with their turn.
 local excess = redis.call('ZCARD', 'coop:results') - tonumber(ARGV[4])
 if excess > 0 then
-  local oldest = redis.call('ZPOPMIN', 'coop:results', excess)
-  for i = 1, #oldest, 2 do redis.call('DEL', oldest[i]) end
+  for _, oldest in ipairs(redis.call('ZRANGE', 'coop:results', 0, excess - 1)) do
+    redis.call('DEL', oldest)
+    redis.call('ZREM', 'coop:results', oldest)
+  end
 end
 return 1

@@ -111,6 +111,13 @@ def test_what_another_version_left_is_passed_over(store: JobStore, redis_client:
     assert [store.known(name) for name in "ab"] == [None, None]
 
 
+def test_without_an_answer_of_redis_it_is_found_out_again(store: JobStore, redis_client: redis.Redis) -> None:
+    job, settings = accepted(store).job, settings_of("redis://unused")
+    redis_client.lpush(f"coop:result:{key_of(job, settings)}", "not what is asked for")
+
+    assert recall(store, job, settings) is None
+
+
 def test_off_is_off(store: JobStore, redis_client: redis.Redis) -> None:
     job = accepted(store).job
     settings = settings_of("redis://unused", cache_days="0")
