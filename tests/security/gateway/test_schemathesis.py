@@ -88,6 +88,8 @@ def attack(served: Served, folder: Path, examples: int, **credentials: str) -> s
     command = [
         *(str(Path(sys.executable).parent / "schemathesis"), "run", f"{served.url}/openapi.json"),
         *("--checks", "all", "--max-examples", str(examples), "--seed", "1", "--request-timeout", "20"),
+        # A stranger's requests lead nowhere, so there is nothing to follow.
+        *("--phases", "coverage,fuzzing,stateful" if credentials else "coverage,fuzzing"),
         *("--continue-on-failure", "--no-color", "--suppress-health-check", "all"),
     ]
     ran = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
@@ -96,7 +98,7 @@ def attack(served: Served, folder: Path, examples: int, **credentials: str) -> s
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("who", "examples"), [("a client", 60), ("a stranger", 20)])
+@pytest.mark.parametrize(("who", "examples"), [("a client", 80), ("a stranger", 25)])
 def test_every_answer_is_as_described(who: str, examples: int, served: Served, tmp_path: Path) -> None:
     made = served.credentials
     credentials = {"COOP_KEY": made.api_key, "COOP_SECRET": made.signing_secret} if who == "a client" else {}
@@ -115,4 +117,4 @@ def test_there_were_enough_of_them() -> None:
     if len(_counted) < 2:
         pytest.skip("not both were run")
 
-    assert sum(_counted.values()) >= FEWEST_CASES
+    assert sum(_counted.values()) >= FEWEST_CASES, _counted
