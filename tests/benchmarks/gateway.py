@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import requests
@@ -41,18 +40,10 @@ def run(quick: bool = False) -> list[Figure]:
         figures += _accepted(accepted)
         figures += _reads(bench, port, seconds)
         figures += _streams(bench)
-    with ExitStack() as stack:
-        for name, start in peers.ALL.items():
-            peer_port = stack.enter_context(start())
-            if peer_port is None:
-                continue
-            load.run(peer_port, peers.submissions(200), 10, seconds)
-            seen = load.run(peer_port, peers.submissions(int(_MOST_A_SECOND * 2 * seconds)), 100, seconds)
-            figures.append(Figure(f"{name}: accepted, 100 callers", seen.per_second, "/s"))
-            figures.append(Figure(f"{name}: p99, 100 callers", seen.milliseconds(0.99), "ms"))
-            if name == peers.EXPRESS:
-                share = accepted[100].per_second / seen.per_second
-                figures.append(Figure("accepted by coop of what Express with BullMQ accepts", share, "×", at_least=0.5))
+    for name, start in peers.ALL.items():
+        with start() as peer_port:
+            if peer_port is not None:
+                figures += _peer(name, peer_port, seconds, accepted[100])
     return figures
 
 
@@ -85,6 +76,19 @@ def _accepted(seen: dict[int, Seen]) -> list[Figure]:
             Figure(f"p99, {callers} callers", each.milliseconds(0.99), "ms", at_most=250 if callers == 100 else None),
             Figure(f"answers other than 202, {callers} callers", strangers, "", at_most=0),
         ]
+    return figures
+
+
+def _peer(name: str, port: int, seconds: float, ours: Seen) -> list[Figure]:
+    load.run(port, peers.submissions(200), 10, seconds)
+    seen = load.run(port, peers.submissions(int(2 * _MOST_A_SECOND * seconds)), 100, seconds)
+    figures = [
+        Figure(f"{name}: accepted, 100 callers", seen.per_second, "/s"),
+        Figure(f"{name}: p99, 100 callers", seen.milliseconds(0.99), "ms"),
+    ]
+    if name == peers.EXPRESS:
+        share = ours.per_second / seen.per_second
+        figures.append(Figure("accepted by coop, of what Express with BullMQ accepts", share, "×", at_least=0.5))
     return figures
 
 

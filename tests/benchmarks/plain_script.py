@@ -24,6 +24,8 @@ from workers.engines.analyzer.strict_schema import strict_schema
 from workers.engines.ffmpeg import find_ffmpeg
 
 _OPTIONS = {"quiet": True, "noprogress": True, "allowed_extractors": ["generic"], "format": "ba/b", "fixup": "never"}
+_NOWHERE = ("-t", "0", "-f", "null", "-")
+_CHECKED = ("-map", "0:a:0", "-f", "null", "-", "-map", "0:V?", "-c", "copy", "-f", "null", "-")
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,22 @@ class PlainScript:
     def on(cls, others: StandIns) -> PlainScript:
         return cls(others, openai.OpenAI(api_key=stand_ins.KEY, base_url=others.api), requests.Session())
 
-    def run(self, name: object) -> float:
-        """Do the video, and POST the result; seconds of wall time."""
+    def run(self, name: object, *, checks: bool = False) -> float:
+        """Do the video, and POST the result; seconds of wall time.
+
+        `checks`: with all of the service's calls of ffmpeg, which also find out what is in the file, whether it is whole
+        and where in it somebody speaks; without, with the one that nobody can do without.
+        """
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             found = _download(self.others.page(name), folder)
-            audio = Path(folder) / "audio.m4a"
-            _ffmpeg("-i", found["requested_downloads"][0]["filepath"], "-vn", "-c", "copy", str(audio))
+            media, audio = found["requested_downloads"][0]["filepath"], Path(folder) / "audio.m4a"
+            if checks:
+                _ffmpeg("-i", media, *_NOWHERE)
+                _ffmpeg("-i", media, "-map", "0:a:0", "-c", "copy", str(audio), *_CHECKED)
+                _ffmpeg("-i", str(audio), "-ac", "1", "-ar", "16000", "-f", "s16le", f"{folder}/samples")
+            else:
+                _ffmpeg("-i", media, "-vn", "-c", "copy", str(audio))
             transcript = self._transcribe(audio)
         analysis = self._ask("video", strict_schema(_Spoken), transcript)
         ideas = self._ask("video_ideas", strict_schema(_Suggestions), transcript)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import requests
+
 from tests.benchmarks.load import request_bytes
 from tests.support.fleet import eventually
-from tests.support.gateway import _answers
 from tests.support.redis_server import RedisServer, free_port
 
 _FOLDER = Path(__file__).parent
@@ -68,16 +69,23 @@ def bare_flask() -> Iterator[int | None]:
 def _serving(command: list[str], folder: Path) -> Iterator[int]:
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coop-peer-redis-")))
-        server = stack.enter_context(RedisServer(data))
+        server = stack.enter_context(RedisServer(data, "--appendonly", "no"))  # as it comes
         port = free_port()
         environment = {**os.environ, "PORT": str(port), "GRANIAN_PORT": str(port), "REDIS_PORT": str(server.port)}
         process = subprocess.Popen(command, cwd=folder, env=environment)
         try:
-            eventually(lambda: _answers(f"http://127.0.0.1:{port}"), what="the peer's first answer")
+            eventually(lambda: _answers(port), what="the peer's first answer")
             yield port
         finally:
             process.terminate()
             process.wait(10)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/health/live", timeout=2).ok
+    except requests.ConnectionError:
+        return False
 
 
 ALL: dict[str, Callable[[], AbstractContextManager[int | None]]] = {
