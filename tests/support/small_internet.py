@@ -28,7 +28,7 @@ def _command(resolv_conf: Path, *command: str) -> list[str]:
 def run_in_small_internet(*command: str, seconds: float = 100) -> subprocess.CompletedProcess[str]:
     """The finished `python COMMAND`, with its output as text."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as resolv_conf:
-        resolv_conf.write(f"nameserver {NAMESERVER}\\noptions timeout:1 attempts:1\\n".replace("\\n", "\n"))
+        resolv_conf.write(f"nameserver {NAMESERVER}\\noptions timeout:3 attempts:1\\n".replace("\\n", "\n"))
         resolv_conf.flush()
         return subprocess.run(
             _command(Path(resolv_conf.name), sys.executable, *command),
