@@ -92,7 +92,7 @@ class Worker:
         return self.log.read_bytes().count(b"worker ready")
 
     def wait_until_ready(self, starts: int = 1) -> Worker:
-        eventually(lambda: self.starts >= starts, 40, f"{self.log.read_text()}\nreadiness")
+        eventually(lambda: self.starts >= starts, 80, f"{self.log.read_text()}\nreadiness")
         return self
 
     def celery(self) -> psutil.Process | None:
