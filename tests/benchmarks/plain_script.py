@@ -43,7 +43,7 @@ class PlainScript:
     def run(self, name: object, *, checks: bool = False) -> float:
         """Do the video, and POST the result; seconds of wall time.
 
-        `checks`: with all of the service's calls of ffmpeg, which also find out what is in the file, whether it is whole
+        `checks`: with all of the service's calls of ffmpeg, which also find out what is in the file, if it is whole
         and where in it somebody speaks; without, with the one that nobody can do without.
         """
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from tests.support.gateway import served_on
 from tests.support.redis_server import RedisServer
 
 Document = dict[str, Any]
+
+# Celery's settings are read with the first message that this process sends; where to, it is told.
+os.environ.setdefault("COOP_REDIS_URL", "redis://127.0.0.1:1/0")
 
 # Media sites with an extractor of their own never come to yt-dlp's catch-all; the stand-in's pages need it, but not
 # its sweep over all other extractors.
