@@ -10,6 +10,7 @@ from types import ModuleType
 from urllib.parse import quote
 
 import redis
+import trustme
 
 from tests.support.redis_server import RedisServer
 
@@ -54,34 +55,22 @@ class GuardedRedis(RedisServer):
 
 
 class Certificates:
-    """A CA, and a certificate of it for 127.0.0.1, made by openssl."""
+    """A CA, and certificates of it: of the server at 127.0.0.1 and of a machine that calls it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        self._openssl(
-            "req", "-x509", *_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA"
-        )
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
         for name in ("server", "machine"):
-            self._sign(name)
-
-    def _sign(self, name: str) -> None:
-        request = ("req", *_KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        self._openssl(*request)
-        (self.folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-        ca = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-        self._openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *ca)
-
-    def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True, timeout=30)
+            made = authority.issue_cert("127.0.0.1", common_name=name)
+            made.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+            made.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
 
     def query(self, name: str | None = "machine") -> str:
         """What a URL ends in to use the certificate of that name, or none."""
         own = f"&ssl_certfile={self.folder}/{name}.pem&ssl_keyfile={self.folder}/{name}.key" if name else ""
         return f"?ssl_cert_reqs=required&ssl_ca_certs={self.folder}/ca.pem{own}"
-
-
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 def server_with_tls() -> str | None:
