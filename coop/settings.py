@@ -100,7 +100,8 @@ Seconds = Annotated[float, Field(gt=0)]
 class Settings(BaseModel):
     """The settings of one process: frozen, typed, validated."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # inf and nan are numbers to Python, and no age, price or deadline.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Where things are
     redis_url: RedisAddress | None = Field(

@@ -20,6 +20,9 @@ from coop.settings import SettingsError, read_settings
         ("COOP_PUBLIC_URL", "https://coop.example.org/?a=b"),
         ("COOP_WHISPER_DEVICE", "gpuu"),
         ("COOP_WHISPER_COMPUTE_TYPE", "int7"),
+        ("COOP_RETENTION_DAYS", "inf"),
+        ("COOP_LEASE_SECONDS", "nan"),
+        ("COOP_TEXT_USD_PER_MILLION_INPUT", "inf"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(variable: str, value: str) -> None:
