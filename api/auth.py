@@ -7,6 +7,8 @@ was found valid. When Redis does not answer, the request is refused (503), never
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from flask import Flask, g, request
@@ -16,12 +18,15 @@ from api.peers import caller_address
 from api.services import services, services_of
 from coop.clients import Client
 from coop.errors import Problem
-from coop.webhooks import SIGNATURE, spend_id, verify_request
+from coop.webhooks import SIGNATURE, Spending, spend_id, verify_request
 
 PUBLIC_ENDPOINTS = frozenset(
     {"health.live", "health.ready", "metrics.metrics", "docs.openapi", "docs.page", "docs.part"}
 )
 """What may be asked without a key. A route that is not named here is closed."""
+
+SPENT_WITH_THE_JOB = frozenset({"submit.process_video"})
+"""Where the view spends the signature: in the step that keeps the job, or by `spend` when it does not come to that."""
 
 _SIGNED_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # A client has a few secrets while they are rotated; a header of a thousand signatures would be work for nothing.
@@ -43,6 +48,29 @@ def client() -> Client:
     return found
 
 
+def spending() -> Spending:
+    """The present request's `webhook-id`, to be marked as used."""
+    return Spending(client().name, g.message_id)
+
+
+def spend() -> None:
+    """Mark the present request's `webhook-id` as used. Raises Problem `replayed`, or `rate_limited`."""
+    with failures_counted():
+        spend_id(services().redis, spending())
+
+
+@contextmanager
+def failures_counted() -> Iterator[None]:
+    """What fails to authenticate within counts; after too many it is told as `rate_limited`. So is a wrong address,
+    which is not the client's fault: whoever guesses sends what looks like a mistake."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.status not in (401, 403):
+            raise
+        raise services().limits.count_failure(problem) from problem
+
+
 def _find_address() -> None:
     forwarded_for = request.headers.get("X-Forwarded-For", "")
     g.address = caller_address(request.remote_addr or "", forwarded_for, services().settings.trusted_proxies)
@@ -54,10 +82,8 @@ def _identify() -> None:
         limits.count_stranger()
         return
     raw_body()
-    try:
+    with failures_counted():
         g.client = _caller()
-    except Problem as problem:
-        raise _counted(problem) from problem
 
 
 def _caller() -> Client:
@@ -73,16 +99,10 @@ def _verify() -> None:
     """A signature is spent only once it was found valid."""
     if "client" not in g or request.method not in _SIGNED_METHODS:
         return
-    try:
-        spend_id(services().redis, g.client.name, _verified_id(g.client))
-    except Problem as problem:
-        raise _counted(problem) from problem
-
-
-def _counted(problem: Problem) -> Problem:
-    """The problem, or `rate_limited` when the address has failed too often. Its address also where it is not the
-    client's fault: whoever guesses sends what looks like a mistake."""
-    return services().limits.count_failure(problem) if problem.status in (401, 403) else problem
+    with failures_counted():
+        g.message_id = _verified_id(g.client)
+    if request.endpoint not in SPENT_WITH_THE_JOB:
+        spend()
 
 
 def _sent_key() -> str:

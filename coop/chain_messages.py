@@ -18,7 +18,7 @@ from typing import Any
 from celery import Celery, chain
 from celery.canvas import Signature
 
-from coop.jobs import STAGES, Job, Priority, Stage
+from coop.jobs import STAGES, Priority, Stage
 
 # None is a part of anything else in a message. What fills them holds no character that JSON or repr() would escape.
 _JOB_ID, _RUN, _TAG, _BODY = "@job@", 2**52 + 1, "@tag@", "@body@"
@@ -27,11 +27,11 @@ _HOLES = re.compile(f"({_JOB_ID}|{_RUN}|{_TAG}|{_BODY})")
 _making = threading.Lock()
 
 
-def message_of(job: Job, stage: Stage) -> bytes:
-    """What is pushed to the list of `stage` to have the job's present run go on from there to its end."""
+def message_of(job_id: str, run: int, stage: Stage, priority: Priority) -> bytes:
+    """What is pushed to the list of `stage` to have that run of a job go on from there to its end."""
     with _making:
-        head, body = _form_of(stage, job.priority)
-    values = {_JOB_ID: job.id, str(_RUN): str(job.run), _TAG: str(uuid.uuid4())}
+        head, body = _form_of(stage, priority)
+    values = {_JOB_ID: job_id, str(_RUN): str(run), _TAG: str(uuid.uuid4())}
     values[_BODY] = base64.b64encode(_filled(body, values)).decode()
     return _filled(head, values)
 

@@ -30,6 +30,7 @@ from coop.errors import JobError, Problem
 from coop.job_records import decode, decode_pairs, found_of, job_of
 from coop.jobs import (
     STAGES,
+    Delivery,
     DeliveryAttempt,
     DeliveryStatus,
     Job,
@@ -43,6 +44,7 @@ from coop.jobs import (
 from coop.redis_clock import RedisClock
 from coop.results import Found, Usage, WireModel
 from coop.settings import Settings
+from coop.webhooks import SPENT_ID_SECONDS, Spending, replayed
 
 WORKER_ALIVE_SECONDS = 20
 """A worker that has not been heard of for so long does not count among the machines."""
@@ -66,6 +68,14 @@ class NewJob:
     callback_url: str | None
     fingerprint: str
     trace: str = ""
+
+
+@dataclass(frozen=True)
+class Posting:
+    """The first message of a job's chain, which is sent with the very step that keeps the job."""
+
+    list_name: str
+    message: bytes
 
 
 @dataclass(frozen=True)
@@ -137,33 +147,40 @@ class JobStore:
 
     # Acceptance and reading
 
-    def accept(self, new: NewJob) -> Acceptance:
-        """Keep a new job: it is on disk when this returns. Raises Problem `request_id_conflict` or `queue_full`."""
+    def accept(self, new: NewJob, posting: Posting | None = None, spending: Spending | None = None) -> Acceptance:
+        """Keep a new job, send `posting` and mark `spending` in one step: all on disk when this returns.
+
+        A request that came before sends nothing. Raises Problem `request_id_conflict`, `queue_full`, or `replayed` when
+        `spending` was spent before.
+        """
         job_id = job_id_of(new.client, new.request_id)
         record = {
-            "id": job_id,
-            "client": new.client,
             "request_id": new.request_id,
             "video_url": new.video_url,
-            "priority": new.priority.value,
             "options": new.options.model_dump_json(by_alias=True, exclude_unset=True),
             "callback_url": new.callback_url or "",
-            "fingerprint": new.fingerprint,
             "trace": new.trace,
         }
         not_after = self._clock.now_ms() + int(ACCEPT_WITHIN_SECONDS * 1000)
         settings = self._settings
         own_share = math.ceil(settings.max_queue * settings.max_queue_share)
         limits = (settings.max_queue, WORKER_ALIVE_SECONDS * 1000, not_after, own_share)
-        answer = self._call("accept", job_id, new.fingerprint, *limits, *_flat(record))
+        spent = (spending.key, secrets.token_hex(8), SPENT_ID_SECONDS) if spending else ("", "", 0)
+        posted = (posting.list_name, posting.message) if posting else ("", b"")
+        known = (job_id, new.client, new.priority.value, new.fingerprint)
+        answer = self._call("accept", *known, *limits, *spent, *posted, *_flat(record))
         outcome = answer[0].decode()
+        if outcome == "spent":
+            raise replayed()
         if outcome == "late":
             raise redis.TimeoutError("Redis took up the job too late; it was not accepted")
         if outcome == "conflict":
             raise Problem("request_id_conflict")
         if outcome == "full":
             raise Problem("queue_full", f"{answer[1]} jobs wait already.", retry_after=30)
-        return Acceptance(job_of(decode_pairs(answer[3])), answer[1], answer[2], is_replay=outcome == "replay")
+        is_replay = outcome == "replay"
+        job = job_of(decode_pairs(answer[3])) if is_replay else _accepted_job(job_id, new, answer[3])
+        return Acceptance(job, answer[1], answer[2], is_replay)
 
     def get(self, job_id: str) -> Job | None:
         record = self._record(job_id)
@@ -548,6 +565,21 @@ def _record_key(job_id: str) -> str:
 
 def _waiting_key(stage: Stage, priority: Priority) -> str:
     return f"coop:waiting:{stage}:{priority}"
+
+
+def _accepted_job(job_id: str, new: NewJob, accepted_at: int) -> Job:
+    """What the record of a job that was accepted just now says, without asking for it."""
+    return Job(
+        id=job_id,
+        client=new.client,
+        request_id=new.request_id,
+        video_url=new.video_url,
+        priority=new.priority,
+        options=new.options,
+        accepted_at=accepted_at,
+        delivery=Delivery(url=new.callback_url),
+        trace=new.trace,
+    )
 
 
 def _flat(record: Mapping[str, str]) -> list[str]:

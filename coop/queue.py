@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from coop.chain_messages import message_of
-from coop.job_store import JobStore
+from coop.job_store import JobStore, Posting
 from coop.jobs import Job, Priority, Stage
 from coop.logs import get_logger
 from coop.redis_address import client_of
@@ -80,6 +80,11 @@ def close() -> None:
     _publisher.close()
 
 
+def first_message(job_id: str, priority: Priority) -> Posting:
+    """The message of a new job's first stage, for `JobStore.accept` to send."""
+    return Posting(list_of(Stage.METADATA, priority), message_of(job_id, 1, Stage.METADATA, priority))
+
+
 def enqueue(job: Job) -> None:
     """Send the messages of the rest of the job's chain, from its present stage on.
 
@@ -88,7 +93,8 @@ def enqueue(job: Job) -> None:
     if job.stage is None:
         return
     try:
-        _publisher.client.lpush(list_of(job.stage, job.priority), message_of(job, job.stage))
+        message = message_of(job.id, job.run, job.stage, job.priority)
+        _publisher.client.lpush(list_of(job.stage, job.priority), message)
     except redis.RedisError as error:
         raise OperationalError(str(error)) from error
 
@@ -96,7 +102,7 @@ def enqueue(job: Job) -> None:
 def enqueue_or_leave(store: JobStore, job_id: str, fresh: Job | None = None) -> None:
     """Send a job's messages as its record stands now. What cannot be sent is left to the reaper, which finds it.
 
-    `fresh`: the job, by whoever has just written its record, and so need not ask for it.
+    `fresh`: the job, by whoever has just read its record, and so need not ask for it.
     """
     try:
         job = fresh or store.get(job_id)

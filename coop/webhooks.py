@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,13 +70,31 @@ def verify_request(
     return message_id
 
 
-def spend_id(redis_client: redis.Redis, client: str, message_id: str) -> None:
-    """Mark a `webhook-id` as used by a client, after its signature was found valid. Raises Problem `replayed`.
+@dataclass(frozen=True)
+class Spending:
+    """A client's use of a `webhook-id`, which is marked once its signature was found valid.
 
     A stranger without the secret can therefore neither fill Redis nor use up somebody's ids.
     """
-    if not redis_client.set(f"coop:webhook-id:{client}:{message_id}", 1, nx=True, ex=SPENT_ID_SECONDS):
-        raise Problem("replayed", f"Sign every request anew, with a {ID} of its own.")
+
+    client: str
+    message_id: str
+
+    @property
+    def key(self) -> str:
+        """Where Redis remembers it for SPENT_ID_SECONDS."""
+        return f"coop:webhook-id:{self.client}:{self.message_id}"
+
+
+def spend_id(redis_client: redis.Redis, spending: Spending) -> None:
+    """Mark a `webhook-id` as used, in a step of its own. Raises Problem `replayed`."""
+    if not redis_client.set(spending.key, 1, nx=True, ex=SPENT_ID_SECONDS):
+        raise replayed()
+
+
+def replayed() -> Problem:
+    """What is told to whom used a `webhook-id` before."""
+    return Problem("replayed", f"Sign every request anew, with a {ID} of its own.")
 
 
 def verify_callback(secret: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from redis import RedisError
 from api.access import json_response, require_acceptable
 from api.addresses import events_url, job_url
 from api.audit import trace
-from api.auth import client
+from api.auth import client, failures_counted, spend, spending
 from api.bodies import read_model
 from api.preferences import preferred_wait_seconds
 from api.presence import presence
@@ -23,8 +23,9 @@ from coop.documents import Accepted, SubmitRequest
 from coop.egress import check_url
 from coop.errors import JobError, Problem
 from coop.job_store import Acceptance, NewJob
+from coop.jobs import job_id_of
 from coop.logs import get_logger
-from coop.queue import enqueue_or_leave
+from coop.queue import first_message
 
 # Looked at again now and then, should a message of the channel of changes be lost on its way.
 _LOOK_AGAIN_SECONDS = 10.0
@@ -35,12 +36,16 @@ log = get_logger(__name__)
 
 @routes.post("/api/process-video")
 def process_video() -> Response:
-    require_acceptable("application/json")
-    asked = read_model(SubmitRequest)
-    _check_urls(asked, client())
-    accepted = services().store.accept(_new_job(asked, client()))
+    try:
+        asked = _asked()
+    except Problem:
+        spend()  # what is refused uses its signature up as well
+        raise
+    new = _new_job(asked, client())
+    posting = first_message(job_id_of(new.client, new.request_id), new.priority)
+    with failures_counted():
+        accepted = services().store.accept(new, posting, spending())
     if not accepted.is_replay:
-        enqueue_or_leave(services().store, accepted.job.id, accepted.job)
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)
     wait_seconds = preferred_wait_seconds(services().settings.max_wait_seconds)
     outcome = _outcome_within(accepted.job.id, wait_seconds) if wait_seconds is not None else None
@@ -50,6 +55,13 @@ def process_video() -> Response:
     if wait_seconds is not None:
         response.headers["Preference-Applied"] = f"wait={wait_seconds}"
     return response
+
+
+def _asked() -> SubmitRequest:
+    require_acceptable("application/json")
+    asked = read_model(SubmitRequest)
+    _check_urls(asked, client())
+    return asked
 
 
 def fingerprint_of(asked: SubmitRequest) -> str:

@@ -12,7 +12,9 @@ from coop.artifacts import RedisArtifacts
 from coop.errors import JobError, Problem
 from coop.job_store import JobStore, Refusal
 from coop.jobs import DeliveryAttempt, DeliveryStatus, JobStatus, Priority, Stage, StageStatus
-from tests.support.jobs import CLIENT, OUTPUTS, accepted, advance_to, claimed, store_of
+from coop.queue import first_message, oldest_message
+from coop.webhooks import Spending
+from tests.support.jobs import CLIENT, OUTPUTS, accepted, advance_to, claimed, new_job, store_of
 
 JOB = f"{CLIENT}:r1"
 
@@ -42,6 +44,51 @@ def test_the_same_request_again_is_the_same_job_with_the_same_answer(store: JobS
         first.queue_position,
         first.estimated_seconds,
     )
+
+
+def test_a_new_job_is_told_as_its_record_says(store: JobStore) -> None:
+    first = accepted(store, callback_url=None)
+
+    assert first.job == store.get(JOB)
+
+
+def test_a_job_and_its_first_message_are_one_step_and_a_replay_sends_none(
+    store: JobStore, redis_client: redis.Redis
+) -> None:
+    posting = first_message(JOB, Priority.NORMAL)
+    first, again = (store.accept(new_job(), posting) for _ in range(2))
+
+    assert (first.is_replay, again.is_replay) == (False, True)
+    assert redis_client.lrange(posting.list_name, 0, -1) == [posting.message]
+    assert oldest_message(redis_client, Stage.METADATA, Priority.NORMAL) == (JOB, 1)
+
+
+def test_a_used_signature_keeps_no_job(store: JobStore) -> None:
+    store.accept(new_job(), spending=Spending(CLIENT, "msg_1"))
+
+    with pytest.raises(Problem, match="replayed"):
+        store.accept(new_job("r2"), spending=Spending(CLIENT, "msg_1"))
+    assert store.get(f"{CLIENT}:r2") is None
+    assert not store.accept(new_job("r2"), spending=Spending("other", "msg_1")).is_replay
+
+
+def test_a_call_repeated_for_its_lost_answer_is_no_second_use_of_its_signature(
+    store: JobStore, redis_client: redis.Redis
+) -> None:
+    sent: list[tuple[object, ...]] = []
+    once = redis_client.execute_command
+
+    def twice(*command: object, **options: object) -> object:
+        sent.append(command)
+        if command[0] == "EVALSHA":
+            once(*command, **options)
+        return once(*command, **options)
+
+    redis_client.execute_command = twice  # type: ignore[method-assign]
+    kept = store.accept(new_job(), spending=Spending(CLIENT, "msg_1"))
+
+    assert "EVALSHA" in {command[0] for command in sent}
+    assert kept.job == store.get(JOB)
 
 
 def test_the_same_request_id_with_another_body_is_a_conflict(store: JobStore) -> None:

@@ -138,7 +138,8 @@ def test_a_stale_message_changes_nothing(fleet: Fleet) -> None:
     before = fleet.ended()
     fleet.workers[0].log.write_text("")
 
-    fleet.redis.lpush(queue.list_of(Stage.METADATA, before.priority), message_of(before, Stage.METADATA))
+    message = message_of(before.id, before.run, Stage.METADATA, before.priority)
+    fleet.redis.lpush(queue.list_of(Stage.METADATA, before.priority), message)
 
     eventually(lambda: "not acted on" in fleet.workers[0].log.read_text())
     assert fleet.job() == before

@@ -1,4 +1,4 @@
-"""`python -m tests.support.dying_gateway`: a gateway that is killed between the record of a job and its message."""
+"""`python -m tests.support.dying_gateway`: a gateway that is killed between a job's acceptance and the answer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def die(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    submit.enqueue_or_leave = die
+    submit._accepted_response = die
     settings = read_settings()
     make_server(settings.host, settings.port, create_app(settings), threaded=True).serve_forever()
