@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# The newest Python of 3.11 to 3.14, from the PATH or pyenv.
+# The newest Python of 3.11 to 3.14, from the PATH or pyenv, of those that were compiled with optimizations.
 PYTHON ?= $(shell sh scripts/find_python.sh)
 
 .PHONY: help setup demo test lint test-unit test-faults bench audit requirements docs run clean
