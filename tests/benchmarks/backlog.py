@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from urllib.parse import urlsplit
 
-from coop import queue
 from coop.job_store import JobStore
-from coop.jobs import JobStatus, Priority
+from coop.jobs import JobStatus, Priority, job_id_of
+from coop.queue import first_message
 from tests.benchmarks import load, rig, stand_ins
 from tests.benchmarks.figures import Figure, median
 from tests.benchmarks.gateway import submissions
@@ -26,7 +26,6 @@ def run(quick: bool = False) -> list[Figure]:
     with rig.running(stand_ins.NONE) as bench:
         port = urlsplit(bench.gateway.base_url).port or 0
         store = JobStore(bench.redis, settings_of(bench.redis_server.url, max_queue="300000"))
-        queue.use_as_publisher(bench.redis_server.url, 5)
         empty = _latencies(bench, store, port)
         memory = _memory(bench)
         # The waiting jobs are made without a disk behind them; what is measured afterwards has it again.
@@ -36,9 +35,8 @@ def run(quick: bool = False) -> list[Figure]:
         bench.redis.config_set("appendfsync", "always")
         used = (_memory(bench) - memory) / jobs
         full = _latencies(bench, store, port)
-        bench.start_worker("bench", slots=4, app="tests.support.stub_worker")
+        bench.start_worker("bench", slots=4, app="tests.support.stub_worker", cache_days="0")
         picked = [_pick_up_seconds(bench, store, number) for number in range(10)]
-        queue.close()
     figures = [Figure("memory of Redis per waiting job", used / 1024, "KiB", at_most=4.0)]
     for name in empty:
         figures.append(Figure(f"{name}, nothing waits", empty[name], "ms"))
@@ -50,9 +48,7 @@ def run(quick: bool = False) -> list[Figure]:
 
 def _accept(store: JobStore, name: str, priority: Priority = Priority.NORMAL) -> str:
     new = new_job(name, client=_CLIENT, video_url=_URL, callback_url=_CALLBACK, fingerprint="f" * 64, priority=priority)
-    job = store.accept(new).job
-    queue.enqueue(job)
-    return job.id
+    return store.accept(new, first_message(job_id_of(_CLIENT, name), priority)).job.id
 
 
 def _memory(bench: Rig) -> int:
