@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from coop.documents import JobDocument, job_document
 from coop.job_store import JobStore
-from coop.jobs import Job, JobStatus
+from coop.jobs import Job
 
 
 def document_of(store: JobStore, job: Job, *, with_outcome: bool = True) -> JobDocument:
-    return job_document(
-        job,
-        queue_position=store.queue_position(job) if job.status is JobStatus.QUEUED else None,
-        usd=store.cost(job.id),
-        outcome=store.outcome(job.id) if with_outcome else None,
-    )
+    detail = store.detail(job, with_outcome=with_outcome)
+    return job_document(job, queue_position=detail.queue_position, usd=detail.usd, outcome=detail.outcome)

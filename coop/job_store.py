@@ -87,6 +87,16 @@ class Acceptance:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """`queue_position`: how many waiting jobs go before it at its stage, None when it does not wait; `usd`: what it
+    cost so far, None when the price of any part is unknown; `outcome`: the final document once there is one."""
+
+    queue_position: int | None
+    usd: float | None
+    outcome: bytes | None
+
+
+@dataclass(frozen=True)
 class Claim:
     """A lease on one stage of one run of a job, and all that the stage needs. It is the licence to write."""
 
@@ -201,10 +211,6 @@ class JobStore:
         """The final document, the very bytes that are delivered; None while the job runs."""
         return cast(bytes | None, self.redis.hget(_record_key(job_id), "outcome"))
 
-    def cost(self, job_id: str) -> float | None:
-        """US dollars so far; None when the price of any part is unknown."""
-        return documents.usd_so_far(self.found(job_id))
-
     def list_jobs(
         self, client: str | None, status: JobStatus | None, limit: int, cursor: str | None
     ) -> tuple[list[Job], str | None]:
@@ -227,17 +233,25 @@ class JobStore:
         next_cursor = f"{int(page[-1][0])}~{page[-1][1]}" if len(rows) > limit else None
         return self.get_many(job_id for _, job_id in page), next_cursor
 
-    def queue_position(self, job: Job) -> int | None:
-        """How many waiting jobs go before it at its stage; None when it does not wait."""
-        if job.stage is None:
-            return None
+    def detail(self, job: Job, *, with_outcome: bool = True) -> Detail:
+        """What a job's document tells beyond the job itself, in one round trip. `outcome` is None without it."""
+        names = [*_PRICED, "outcome"] if with_outcome else _PRICED
+        waits = job.stage if job.status is JobStatus.QUEUED else None
         with self.redis.pipeline(transaction=False) as pipeline:
-            pipeline.zrank(_waiting_key(job.stage, job.priority), job.id)
-            for priority in Priority:
-                if priority.message_priority < job.priority.message_priority:
-                    pipeline.zcard(_waiting_key(job.stage, priority))
-            rank, *ahead = pipeline.execute()
-        return None if rank is None else rank + sum(ahead)
+            pipeline.hmget(_record_key(job.id), names)
+            if waits:
+                pipeline.zrank(_waiting_key(waits, job.priority), job.id)
+                for priority in Priority:
+                    if priority.message_priority < job.priority.message_priority:
+                        pipeline.zcard(_waiting_key(waits, priority))
+            values, *places = pipeline.execute()
+        fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        outcome = fields.pop("outcome", None)
+        return Detail(
+            queue_position=None if not places or places[0] is None else sum(places),
+            usd=documents.usd_so_far(found_of({name: value.decode() for name, value in fields.items()})),
+            outcome=outcome,
+        )
 
     # What a worker does
 
@@ -546,6 +560,8 @@ class JobStore:
 
 _RACES = 5
 _PAID = (Stage.TRANSCRIBE, Stage.ANALYZE, Stage.IDEAS)
+# The fields of a record that hold what was paid for.
+_PRICED = (*(f"found.{stage}" for stage in _PAID), "spent")
 _SAME_MILLISECOND = 200
 
 

@@ -14,7 +14,7 @@ from coop.job_store import JobStore, Refusal
 from coop.jobs import DeliveryAttempt, DeliveryStatus, JobStatus, Priority, Stage, StageStatus
 from coop.queue import first_message, oldest_message
 from coop.webhooks import Spending
-from tests.support.jobs import CLIENT, OUTPUTS, accepted, advance_to, claimed, new_job, store_of
+from tests.support.jobs import CLIENT, OUTPUTS, accepted, advance_to, claimed, cost_of, new_job, store_of
 
 JOB = f"{CLIENT}:r1"
 
@@ -168,7 +168,7 @@ def test_a_job_that_ran_through_has_one_outcome_and_a_delivery_pending(store: Jo
     assert job.delivery.status is DeliveryStatus.PENDING
     assert document["success"] is True
     assert document["result"]["transcript"] == "Hello there."
-    assert store.cost(JOB) == 0.25
+    assert cost_of(store, JOB) == 0.25
 
 
 def test_a_job_without_a_callback_url_has_nothing_to_deliver(store: JobStore) -> None:

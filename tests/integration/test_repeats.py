@@ -14,7 +14,7 @@ from coop.job_store import Claim, JobStore
 from coop.jobs import JobOptions, JobStatus, Stage, StageStatus
 from coop.results import Found
 from tests.support.fleet import Fleet, fleet_on
-from tests.support.jobs import CLIENT, OUTPUTS, accepted, claimed, settings_of, store_of
+from tests.support.jobs import CLIENT, OUTPUTS, accepted, claimed, cost_of, settings_of, store_of
 from tests.support.redis_server import RedisServer
 from workers.repeats import key_of, normalised, recall, remember
 
@@ -46,7 +46,7 @@ def test_the_same_video_again_is_answered_with_the_same_and_costs_nothing(fleet:
     assert (first["cached"], first["cost"]["usd"]) == (False, 0.25)
     assert (again["cached"], again["cost"]) == (True, {"usd": 0.0, "items": []})
     assert {**again, "cached": False, "cost": first["cost"]} == first
-    assert fleet.store.cost(f"{CLIENT}:r2") == 0
+    assert cost_of(fleet.store, f"{CLIENT}:r2") == 0
 
 
 def test_the_stages_that_were_spared_are_shown_as_skipped(fleet: Fleet) -> None:

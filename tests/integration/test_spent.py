@@ -13,7 +13,7 @@ from coop.job_store import JobStore
 from coop.jobs import JobStatus, Stage
 from coop.results import Usage
 from tests.support.fleet import Fleet, fleet_on
-from tests.support.jobs import OUTPUTS, accepted, advance_to, claimed, store_of
+from tests.support.jobs import OUTPUTS, accepted, advance_to, claimed, cost_of, store_of
 from tests.support.openai_server import OpenAIServer, cut_off, refusal
 from tests.support.redis_server import RedisServer
 
@@ -45,7 +45,7 @@ def test_failed_attempts_are_part_of_the_cost_of_a_job_that_succeeds(store: JobS
         claim = claimed(store, stage=Stage.ANALYZE, run=run)
         assert store.postpone(claim, JobError("analysis_failed", usage=(SPENT,)), 0, {})
         store.take_over(JOB, run, "due")
-    assert store.cost(JOB) == 1.25
+    assert cost_of(store, JOB) == 1.25
 
     store.advance(claimed(store, stage=Stage.ANALYZE, run=3), OUTPUTS[Stage.ANALYZE], {})
     store.succeed(claimed(store, stage=Stage.IDEAS, run=3), OUTPUTS[Stage.IDEAS], {})
@@ -58,10 +58,10 @@ def test_a_job_that_failed_keeps_what_it_cost_when_it_is_driven_again(store: Job
     accepted(store)
     advance_to(store, Stage.ANALYZE)
     store.fail(claimed(store, stage=Stage.ANALYZE), JobError("analysis_failed", usage=(SPENT,)), {})
-    assert store.cost(JOB) == 0.75
+    assert cost_of(store, JOB) == 0.75
 
     store.retry(JOB)
-    assert store.cost(JOB) == 0.75
+    assert cost_of(store, JOB) == 0.75
 
 
 def test_a_record_that_is_sent_twice_is_paid_for_once(store: JobStore) -> None:
@@ -70,7 +70,7 @@ def test_a_record_that_is_sent_twice_is_paid_for_once(store: JobStore) -> None:
     for _ in range(2):
         assert store.postpone(claim, JobError("analysis_failed", usage=(SPENT,)), 0, {})
 
-    assert store.cost(JOB) == 0.5
+    assert cost_of(store, JOB) == 0.5
 
 
 def test_what_a_cancelled_job_spent_is_refused_as_all_its_results_are(store: JobStore) -> None:
@@ -79,7 +79,7 @@ def test_what_a_cancelled_job_spent_is_refused_as_all_its_results_are(store: Job
     store.cancel(JOB)
 
     assert not store.postpone(claim, JobError("analysis_failed", usage=(SPENT,)), 0, {})
-    assert store.cost(JOB) == 0
+    assert cost_of(store, JOB) == 0
 
 
 def start(fleet: Fleet, server: OpenAIServer) -> None:
@@ -99,7 +99,7 @@ def test_an_answer_that_is_cut_off_and_the_next_one_are_both_paid_for(
         job_id = fleet.submit()
 
         assert fleet.ended().status is JobStatus.SUCCEEDED
-        assert fleet.store.cost(job_id) == 0.25 + 2 * ONE_CALL
+        assert cost_of(fleet.store, job_id) == 0.25 + 2 * ONE_CALL
         assert counted(fleet) == pytest.approx(2 * ONE_CALL)
 
 
@@ -110,5 +110,5 @@ def test_a_refusal_that_fails_the_job_is_paid_for(own_redis: RedisServer, server
         job_id = fleet.submit()
 
         assert fleet.ended().status is JobStatus.FAILED
-        assert fleet.store.cost(job_id) == 0.25 + ONE_CALL
+        assert cost_of(fleet.store, job_id) == 0.25 + ONE_CALL
         assert counted(fleet) == pytest.approx(ONE_CALL)

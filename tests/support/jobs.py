@@ -56,6 +56,13 @@ def accepted(store: JobStore, request_id: str = "r1", **changes: object) -> Acce
     return store.accept(new_job(request_id, **changes))
 
 
+def cost_of(store: JobStore, job_id: str) -> float | None:
+    """US dollars so far."""
+    job = store.get(job_id)
+    assert job
+    return store.detail(job).usd
+
+
 def claimed(store: JobStore, request_id: str = "r1", stage: Stage = Stage.METADATA, run: int = 1) -> Claim:
     """A claim that must be given."""
     claim = store.claim(job_id_of(CLIENT, request_id), run, stage, "mill")
