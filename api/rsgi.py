@@ -1,8 +1,9 @@
-"""The Flask app under granian's RSGI: a thread is spent on a request only once all of it is there.
+"""The Flask app under granian's RSGI: a request is answered only once all of it is there.
 
 Under granian's WSGI a thread reads the body for as long as the caller takes to send it, so that a few hundred callers
 who send a byte now and then keep everybody out. Here the event loop reads bodies, within a size and a time, and a held
-request learns when its caller has gone.
+request learns when its caller has gone. The event loop also answers what is asked most and takes least; threads answer
+what is held or takes its time.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import asyncio
 import ipaddress
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from api.bodies import BODY_LIMIT_BYTES, REFUSAL
+from api.greenlets import run_view
 from api.presence import PRESENCE, Presence
 from api.turns import Turn, Turns
 from coop.logs import get_logger
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 BODY_SECONDS = 10.0
 """What a caller gets to send a body, which has at most 64 KiB: time for the slowest of honest lines."""
 
-_HEADER_NAMES = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 # The RSGI of granian raises it when a stream's caller has gone; its class is not exported for threads to catch by.
 _GONE = (RuntimeError, asyncio.CancelledError)
 
@@ -35,7 +37,7 @@ log = get_logger(__name__)
 
 
 class Gateway:
-    """The RSGI application: reads whole requests, and has `threads` threads answer them."""
+    """The RSGI application: reads whole requests and has them answered, some by `threads` threads."""
 
     def __init__(self, app: Flask, threads: int) -> None:
         self._app = app
@@ -46,6 +48,9 @@ class Gateway:
         environ = environ_of(scope)
         loop = asyncio.get_running_loop()
         environ["wsgi.input"] = BytesIO(await self._body(scope, protocol, environ))
+        if _is_brief(environ):
+            await run_view(self._answer, environ, protocol, loop)
+            return
         turn = await self._turns.take()
         presence = environ[PRESENCE] = _Caller(protocol, loop, turn)
         try:
@@ -84,6 +89,15 @@ class Gateway:
             close = getattr(chunks, "close", None)
             if close:
                 close()
+
+
+def _is_brief(environ: dict[str, Any]) -> bool:
+    """Whether a request is answered after a few round trips to Redis, and little else: it would hold a loop up for no
+    longer than the switch between two threads takes."""
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    if method == "POST":
+        return bool(path == "/api/process-video" and "HTTP_PREFER" not in environ)
+    return bool(method == "GET" and path.startswith("/api/jobs/") and path.count("/") == 3)
 
 
 class _Head:
@@ -177,14 +191,28 @@ def environ_of(scope: Scope) -> dict[str, Any]:
     for name, value in scope.headers.items():
         # `webhook_id` would become the same variable as `webhook-id`; no honest header has an underscore.
         if "_" not in name:
-            key = _HEADER_NAMES.get(name) or "HTTP_" + name.upper().replace("-", "_")
+            key = _variable_of(name) if len(name) <= _LONGEST_KEPT else _variable_of.__wrapped__(name)
             environ[key] = f"{environ[key]},{value}" if key in environ else value
     return environ
 
 
+# Callers may make names up, and long ones: those are not kept.
+_LONGEST_KEPT = 64
+
+
+@lru_cache(maxsize=1024)
+def _variable_of(header: str) -> str:
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+
+
 def _host_of(peer: str) -> str:
     """The address of `192.0.2.1:80` or `[2001:db8::1%2]:80`, an IPv4 one also where a dual-stack socket maps it."""
-    host = peer.rpartition(":")[0].strip("[]").partition("%")[0]
+    return _address_of(peer.rpartition(":")[0].strip("[]").partition("%")[0])
+
+
+@lru_cache(maxsize=1024)
+def _address_of(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a Unix socket has none

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-import redis
 from flask import Flask, current_app
 
 from api.holds import Holds
 from api.limits import Limits
+from api.shared_redis import Lane, SharedRedis
 from api.traffic import Traffic
 from coop import queue
 from coop.clients import ClientRegistry
 from coop.events import Changes
 from coop.job_store import JobStore
-from coop.redis_client import FAST_TIMEOUT_SECONDS, connect_fast, redis_url
+from coop.redis_client import FAST_TIMEOUT_SECONDS, connect_fast_as, connect_fast_async, redis_url
 from coop.settings import Settings
 
 _EXTENSION = "coop"
@@ -23,7 +24,7 @@ _EXTENSION = "coop"
 @dataclass(frozen=True)
 class Services:
     settings: Settings
-    redis: redis.Redis
+    redis: SharedRedis
     store: JobStore
     clients: ClientRegistry
     changes: Changes
@@ -42,7 +43,8 @@ class Services:
 def open_services(settings: Settings) -> Services:
     """Connect; nothing is asked of Redis yet, so that a gateway starts while Redis is away."""
     # One more try: a connection of the pool may have died on the way without a word. Each command bears it.
-    client = connect_fast(settings)
+    client = connect_fast_as(SharedRedis, settings)
+    client.lane = Lane(partial(connect_fast_async, settings))
     # Each thread may need a connection at the same moment: all held requests wake when Redis comes back.
     client.connection_pool.max_connections = settings.gateway_threads + 16
     queue.use_as_publisher(redis_url(settings), FAST_TIMEOUT_SECONDS)

@@ -9,13 +9,17 @@ User, password and database are those of the servers; `&sentinel_password=` is t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
+from redis import asyncio as async_redis
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.sentinel import Sentinel
 
 _SENTINEL_PORT = 26379
+
+R = TypeVar("R", bound=redis.Redis)
 
 
 @dataclass(frozen=True)
@@ -61,16 +65,38 @@ def sentinel_address(url: str) -> SentinelAddress | None:
 
 def client_of(url: str, **options: Any) -> redis.Redis:
     """A client of the server at `url`, whichever it is at the time. `options` are those of `redis.Redis`."""
+    return client_of_kind(redis.Redis, url, **options)
+
+
+def client_of_kind(kind: type[R], url: str, **options: Any) -> R:
+    """As `client_of`, with a subclass of `redis.Redis`."""
     address = sentinel_address(url)
     if address is None:
-        return redis.Redis.from_url(url, **options)
-    waits = {name: value for name, value in options.items() if name.startswith("socket_")}
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # this part of redis-py has no types
-        address.hosts, sentinel_kwargs={**waits, **address.sentinel_options}
-    )
-    login = {"username": address.username, "password": address.password, "db": address.database}
-    master: redis.Redis = sentinel.master_for(address.service, redis.Redis, **login, **options)  # type: ignore[no-untyped-call]
+        found: R = kind.from_url(url, **options)  # type: ignore[assignment]  # annotated as one of redis.Redis
+        return found
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=_sentinel_options(address, options))  # type: ignore[no-untyped-call]  # this part of redis-py has no types
+    master: R = sentinel.master_for(address.service, kind, **_login(address), **options)  # type: ignore[no-untyped-call]
     return master
+
+
+def async_client_of(url: str, **options: Any) -> async_redis.Redis:
+    """As `client_of`, for an event loop. `options` are those of `redis.asyncio.Redis`."""
+    address = sentinel_address(url)
+    if address is None:
+        found: async_redis.Redis = async_redis.Redis.from_url(url, **options)
+        return found
+    sentinel = AsyncSentinel(address.hosts, sentinel_kwargs=_sentinel_options(address, options))  # type: ignore[no-untyped-call]
+    master: async_redis.Redis = sentinel.master_for(address.service, **_login(address), **options)
+    return master
+
+
+def _sentinel_options(address: SentinelAddress, options: dict[str, Any]) -> dict[str, Any]:
+    waits = {name: value for name, value in options.items() if name.startswith("socket_")}
+    return {**waits, **address.sentinel_options}
+
+
+def _login(address: SentinelAddress) -> dict[str, Any]:
+    return {"username": address.username, "password": address.password, "db": address.database}
 
 
 def broker_of(url: str) -> tuple[str, dict[str, Any]]:

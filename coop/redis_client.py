@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import redis
+from redis import asyncio as async_redis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from coop.embedded_redis import running_url
-from coop.redis_address import client_of
+from coop.redis_address import async_client_of, client_of_kind
 from coop.settings import Settings, SettingsError
 
 # What a caller of the gateway may be kept waiting for, and what a worker on a home line bears with.
 FAST_TIMEOUT_SECONDS = 1.5
 WORKER_TIMEOUT_SECONDS = 10.0
+
+R = TypeVar("R", bound=redis.Redis)
 
 
 def redis_url(settings: Settings) -> str:
@@ -25,26 +31,39 @@ def redis_url(settings: Settings) -> str:
 
 def connect_fast(settings: Settings) -> redis.Redis:
     """A client that fails fast: a caller waits, and has its answer within two seconds."""
-    # A connection that Redis closed (it was restarted) fails once and is worth a second try; one that is silent is not.
-    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    return _connect(settings, FAST_TIMEOUT_SECONDS, retry)
+    return connect_fast_as(redis.Redis, settings)
+
+
+def connect_fast_as(kind: type[R], settings: Settings) -> R:
+    """As `connect_fast`, with a subclass of `redis.Redis`."""
+    retry = Retry(NoBackoff(), _FAST_RETRIES, supported_errors=_FAST_RETRIED)
+    return client_of_kind(kind, redis_url(settings), retry=retry, **_options(FAST_TIMEOUT_SECONDS))
+
+
+def connect_fast_async(settings: Settings) -> async_redis.Redis:
+    """As `connect_fast`, for an event loop."""
+    retry = AsyncRetry(NoBackoff(), _FAST_RETRIES, supported_errors=_FAST_RETRIED)
+    return async_client_of(redis_url(settings), retry=retry, **_options(FAST_TIMEOUT_SECONDS))
 
 
 def connect(settings: Settings) -> redis.Redis:
     """A client with a pool of its own; answers are bytes. Commands are retried, so they must bear being run twice."""
-    return _connect(settings, WORKER_TIMEOUT_SECONDS, Retry(ExponentialBackoff(cap=1, base=0.05), 2))
+    retry = Retry(ExponentialBackoff(cap=1, base=0.05), 2)
+    return client_of_kind(redis.Redis, redis_url(settings), retry=retry, **_options(WORKER_TIMEOUT_SECONDS))
 
 
-def _connect(settings: Settings, timeout_seconds: float, retry: Retry) -> redis.Redis:
-    return client_of(
-        redis_url(settings),
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=min(timeout_seconds, 5),
-        socket_keepalive=True,
-        health_check_interval=30,
-        retry=retry,
-    )
+def _options(timeout_seconds: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": min(timeout_seconds, 5),
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+    }
 
+
+# A connection that Redis closed (it was restarted) fails once and is worth a second try; one that is silent is not.
+_FAST_RETRIES = 1
+_FAST_RETRIED = (redis.ConnectionError,)
 
 _PASSING_CLASSES = (
     redis.exceptions.OutOfMemoryError,

@@ -1,0 +1,199 @@
+"""Redis for views on the event loop: what they ask at the same time goes there, and comes back, together."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import redis
+from redis import asyncio as async_redis
+from redis.asyncio.connection import AbstractConnection
+from redis.commands.core import Script
+
+from api.greenlets import may_wait, wait_for
+from coop.redis_client import FAST_TIMEOUT_SECONDS
+
+Futures = list[asyncio.Future[Any]]
+
+
+class Lane:
+    """The way of one event loop to Redis: one batch at a time, and what is asked meanwhile is the next one.
+
+    A command by itself costs Python several times what it costs in a batch, and Redis writes its disk once for each.
+    Of redis-py's asyncio part only the connection is used: its pipeline packs commands in Python and sets a timer for
+    every answer, which costs as much as all the rest. `connect` is called at most once, on the event loop.
+    """
+
+    def __init__(self, connect: Callable[[], async_redis.Redis]) -> None:
+        self._connect = connect
+        self._client: async_redis.Redis | None = None
+        self._connection: AbstractConnection | None = None
+        self._waiting: list[tuple[bytes, Futures]] = []
+        self._shared: dict[bytes, Futures] = {}
+        self._runner: asyncio.Task[None] | None = None
+
+    def ask(self, command: bytes, *, is_shared: bool = False) -> asyncio.Future[Any]:
+        """Redis' answer to a packed command, as it came. Errors are redis.RedisError.
+
+        `is_shared`: it changes nothing, so that one answer does for all who ask the same for the same batch.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        if is_shared and command in self._shared:
+            self._shared[command].append(answer)
+            return answer
+        self._waiting.append((command, [answer]))
+        if is_shared:
+            self._shared[command] = self._waiting[-1][1]
+        if self._runner is None:
+            self._runner = loop.create_task(self._run())
+        return answer
+
+    async def close(self) -> None:
+        client, self._client, self._connection = self._client, None, None
+        if client:
+            await client.aclose()
+
+    async def _run(self) -> None:
+        batch: list[tuple[bytes, Futures]] = []
+        try:
+            while self._waiting:
+                batch = self._take()
+                try:
+                    answers = await self._sent([command for command, _ in batch])
+                except redis.RedisError as error:
+                    # Who came meanwhile has waited as well: one after the other they would wait beyond their time.
+                    batch += self._take()
+                    answers = [type(error)(*error.args) for _ in batch]
+                for (_, futures), answer in zip(batch, answers, strict=True):
+                    _settle(futures, answer)
+                batch = []
+        finally:
+            self._runner = None
+            for _, futures in batch + self._take():  # none, unless this task was ended: nobody is left waiting
+                for future in futures:
+                    future.cancel()
+
+    def _take(self) -> list[tuple[bytes, Futures]]:
+        taken, self._waiting = self._waiting, []
+        self._shared = {}
+        return taken
+
+    async def _sent(self, commands: list[bytes]) -> list[Any]:
+        """The answers, errors that Redis told among them. Raises redis.RedisError when it does not answer."""
+        try:
+            return await self._exchange(commands)
+        except redis.TimeoutError:
+            raise
+        except redis.ConnectionError:  # Redis was restarted since; each command bears being sent twice
+            return await self._exchange(commands)
+
+    async def _exchange(self, commands: list[bytes]) -> list[Any]:
+        try:
+            async with asyncio.timeout(FAST_TIMEOUT_SECONDS):
+                if self._connection is None:
+                    self._client = self._client or self._connect()
+                    self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+                await self._connection.send_packed_command(commands)
+                return [await _answer(self._connection) for _ in commands]
+        except TimeoutError as error:
+            await self._disconnect()
+            raise redis.TimeoutError("Redis does not answer in time") from error
+        except (redis.ConnectionError, redis.TimeoutError):
+            await self._disconnect()
+            raise
+
+    async def _disconnect(self) -> None:
+        if self._connection:
+            await self._connection.disconnect(nowait=True)
+
+
+class SharedRedis(redis.Redis):
+    """A client whose commands take the lane where a view waits on the event loop; elsewhere one like any other."""
+
+    lane: Lane | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._packer = self.connection_pool.make_connection()  # never connected
+        self._reading: set[str] = set()
+
+    def register_script(self, script: Any) -> Script:
+        """Scripts that declare `no-writes` are asked once for all who ask the same at the same time."""
+        registered = super().register_script(script)
+        if "no-writes" in str(script).partition("\n")[0]:
+            self._reading.add(registered.sha)
+        return registered
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if self.lane and may_wait():
+            return self.parse_response(self.asked(args), args[0], **options)  # type: ignore[no-untyped-call]
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> redis.client.Pipeline:
+        if self.lane and may_wait():
+            return _LanePipeline(self, transaction)
+        return super().pipeline(transaction, shard_hint)
+
+    def asked(self, command: tuple[Any, ...]) -> _Coming:
+        """The command is on its way."""
+        packed = b"".join(self._packer.pack_command(*command))  # type: ignore[no-untyped-call]
+        is_shared = command[0] == "EVALSHA" and command[1] in self._reading
+        return _Coming(cast(Lane, self.lane).ask(packed, is_shared=is_shared))
+
+
+class _LanePipeline(redis.client.Pipeline):
+    """A pipeline without a transaction is a part of the next batch."""
+
+    def __init__(self, client: SharedRedis, transaction: bool) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, transaction, None)
+        self._shared = client
+        self._is_plain = not transaction
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        if not self._is_plain or self.watching or self.scripts:
+            return super().execute(raise_on_error)
+        commands = self.command_stack
+        self.reset()
+        coming = [(self._shared.asked(arguments), arguments[0], options) for arguments, options in commands]
+        answers = [self._parsed(*each) for each in coming]
+        for answer in answers if raise_on_error else ():
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _parsed(self, coming: _Coming, name: str, options: dict[str, Any]) -> Any:
+        try:
+            return self._shared.parse_response(coming, name, **options)  # type: ignore[no-untyped-call]
+        except redis.RedisError as error:
+            return error
+
+
+class _Coming:
+    """An answer on its way, which redis-py reads as it reads a connection."""
+
+    def __init__(self, answer: asyncio.Future[Any]) -> None:
+        self._answer = answer
+
+    def read_response(self, **_: Any) -> Any:
+        return wait_for(self._answer)
+
+
+async def _answer(connection: AbstractConnection) -> Any:
+    try:
+        # Without a time limit of its own: the batch has one.
+        return await connection.read_response(timeout=math.inf)
+    except redis.ResponseError as error:
+        return error
+
+
+def _settle(futures: Futures, answer: Any) -> None:
+    for future in futures:
+        if future.done():  # its request was given up
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

@@ -1,0 +1,100 @@
+"""Views wait on the event loop, each for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+import pytest
+
+from api.greenlets import may_wait, run_view, wait_for
+
+_trace: ContextVar[str] = ContextVar("trace", default="nobody's")
+
+
+def test_where_a_view_waits_others_go_on() -> None:
+    async def scene() -> list[str]:
+        order: list[str] = []
+        answer = asyncio.get_running_loop().create_future()
+
+        def first() -> str:
+            order.append("first begins")
+            found = wait_for(answer)
+            order.append("first ends")
+            return str(found)
+
+        def second() -> None:
+            order.append("second")
+            answer.set_result("an answer")
+
+        results = await asyncio.gather(run_view(first), run_view(second))
+        return [*order, str(results[0])]
+
+    assert asyncio.run(scene()) == ["first begins", "second", "first ends", "an answer"]
+
+
+def test_what_fails_where_a_view_waits_is_raised_within_it() -> None:
+    async def failing() -> None:
+        raise LookupError("not there")
+
+    def view() -> str:
+        try:
+            wait_for(failing())
+        except LookupError as error:
+            return f"caught: {error}"
+        return "nothing raised"
+
+    assert asyncio.run(run_view(view)) == "caught: not there"
+
+
+def test_what_a_view_raises_comes_out() -> None:
+    def view() -> None:
+        wait_for(asyncio.sleep(0))
+        raise LookupError("its own")
+
+    with pytest.raises(LookupError, match="its own"):
+        asyncio.run(run_view(view))
+
+
+def test_a_request_that_is_given_up_ends_its_view_in_order() -> None:
+    async def scene() -> list[str]:
+        ended: list[str] = []
+
+        def view() -> None:
+            try:
+                wait_for(asyncio.get_running_loop().create_future())
+            finally:
+                ended.append("cleaned up")
+
+        task = asyncio.create_task(run_view(view))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return ended
+
+    assert asyncio.run(scene()) == ["cleaned up"]
+
+
+def test_the_context_of_a_view_is_its_own() -> None:
+    def view(name: str) -> tuple[str, str]:
+        before = _trace.get()
+        _trace.set(name)
+        wait_for(asyncio.sleep(0))
+        return before, _trace.get()
+
+    async def scene() -> list[tuple[str, str]]:
+        return list(await asyncio.gather(run_view(view, "a"), run_view(view, "b")))
+
+    assert asyncio.run(scene()) == [("nobody's", "a"), ("nobody's", "b")]
+
+
+def test_elsewhere_nothing_can_be_waited_for() -> None:
+    async def nothing() -> None:
+        pass
+
+    waiting = nothing()
+    assert not may_wait()
+    with pytest.raises(RuntimeError, match="may wait"):
+        wait_for(waiting)
+    waiting.close()
