@@ -11,12 +11,13 @@ from api.services import services
 
 def base_url() -> str:
     """COOP_PUBLIC_URL, else the address that the request came to; without a slash at the end."""
-    return (services().settings.public_url or request.host_url).rstrip("/")
+    return (services().settings.public_url or f"{request.scheme}://{request.host}").rstrip("/")
 
 
 def job_url(request_id: str) -> str:
     return f"{base_url()}/api/jobs/{quote(request_id, safe=':')}"
 
 
-def events_url(request_id: str) -> str:
-    return f"{job_url(request_id)}/events"
+def events_url(status_url: str) -> str:
+    """Of the job whose `job_url` it is."""
+    return f"{status_url}/events"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, g, request
 
@@ -13,9 +15,15 @@ from api.services import install, open_services, services
 from coop.settings import Settings
 
 
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """There are no coroutines among the views and hooks, and Flask would look for them with each request."""
+        return func
+
+
 def create_app(settings: Settings) -> Flask:
     """The gateway as a WSGI application. Redis may be away: requests are answered with 503 until it is there."""
-    app = Flask("api", static_folder=None)
+    app = _App("api", static_folder=None)
     # One more than is taken: a body without Content-Length is not refused by Werkzeug, but cut off at this length.
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no page of another origin may call with a key

@@ -15,10 +15,10 @@ from flask import Flask, g, request
 
 from api.bodies import raw_body, read_json
 from api.peers import caller_address
-from api.services import services, services_of
+from api.services import services
 from coop.clients import Client
 from coop.errors import Problem
-from coop.webhooks import SIGNATURE, Spending, spend_id, verify_request
+from coop.webhooks import ID, SIGNATURE, TIMESTAMP, Spending, spend_id, verify_request
 
 PUBLIC_ENDPOINTS = frozenset(
     {"health.live", "health.ready", "metrics.metrics", "docs.openapi", "docs.page", "docs.part"}
@@ -38,7 +38,7 @@ def install(app: Flask) -> None:
     """Identify, count, verify: what is over the limit costs no more than the look-up of its key."""
     app.before_request(_find_address)
     app.before_request(_identify)
-    services_of(app).limits.install(app)
+    app.before_request(_count)
     app.before_request(_verify)
 
 
@@ -95,6 +95,11 @@ def _caller() -> Client:
     return caller
 
 
+def _count() -> None:
+    if "client" in g:
+        services().limits.count_client(g.client)
+
+
 def _verify() -> None:
     """A signature is spent only once it was found valid."""
     if "client" not in g or request.method not in _SIGNED_METHODS:
@@ -127,8 +132,8 @@ def _checked(key: str) -> str:
 
 
 def _verified_id(caller: Client) -> str:
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    if len(headers.get(SIGNATURE, "")) > _SIGNATURES_MAX_LENGTH:
+    headers = {name: request.headers.get(name, "") for name in (ID, TIMESTAMP, SIGNATURE)}
+    if len(headers[SIGNATURE]) > _SIGNATURES_MAX_LENGTH:
         raise Problem("invalid_signature", f"{SIGNATURE} has at most {_SIGNATURES_MAX_LENGTH} characters.")
     sent = (caller.signing_secrets, request.method)
     try:

@@ -9,13 +9,16 @@ import math
 import threading
 import time
 from collections import Counter
+from functools import lru_cache
 
-from flask import Flask, g, request
-from flask_limiter import Limiter
-from limits import RateLimitItemPerMinute
+import redis
+from flask import g, request
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.strategies import FixedWindowRateLimiter
 
 from api.peers import bucket_of
-from api.rate_windows import RedisWindows  # noqa: F401  # registers the storage `coop://`
+from api.rate_windows import RedisWindows
+from coop.clients import Client
 from coop.errors import Problem
 
 FAILURES_PER_MINUTE = 20
@@ -30,26 +33,19 @@ _UNREFUSED = frozenset({"health.live", "health.ready"})
 
 
 class Limits:
-    """The limits of one gateway. To be installed between the check of the key and that of the signature."""
+    """The limits of one gateway."""
 
-    def __init__(self, redis_client: object, default_rate: int) -> None:
+    def __init__(self, redis_client: redis.Redis, default_rate: int) -> None:
         self._default_rate = default_rate
         self._strangers = _Strangers()
-        self._failures = RateLimitItemPerMinute(FAILURES_PER_MINUTE, namespace="failed-authentication")
-        self._limiter = Limiter(
-            key_func=lambda: g.client.name,
-            default_limits=[self._rate_of_client],
-            default_limits_exempt_when=lambda: "client" not in g,
-            storage_uri="coop://",
-            storage_options={"client": redis_client},  # type: ignore[dict-item]  # a storage of ours takes what it likes
-            strategy="fixed-window",
-            swallow_errors=False,
-            in_memory_fallback_enabled=False,
-        )
+        self._windows = FixedWindowRateLimiter(RedisWindows(redis_client))
 
-    def install(self, app: Flask) -> None:
-        """From here on in the order of checks, a client that has passed its rate gets RateLimitExceeded."""
-        self._limiter.init_app(app)
+    def count_client(self, client: Client) -> None:
+        """Count a client's request at its route. Raises Problem `rate_limited`."""
+        limit = _a_minute(client.rate or self._default_rate, "client")
+        g.limit = self._count("client", limit, client.name, str(request.endpoint))
+        if g.limit.is_passed:
+            raise g.limit.problem()
 
     def count_stranger(self) -> None:
         """Count a request that no client is known of. Raises Problem `rate_limited`."""
@@ -59,37 +55,37 @@ class Limits:
 
     def count_failure(self, reason: Problem) -> Problem:
         """Count a failed authentication. Returns what is to be told: `reason`, or `rate_limited` after too many."""
-        key = self._failures.key_for(bucket_of(g.address))
-        number = self._limiter.storage.incr(key, WINDOW_SECONDS)
-        g.limit = Standing("failed-authentication", FAILURES_PER_MINUTE, number, self._limiter.storage.get_expiry(key))
+        limit = _a_minute(FAILURES_PER_MINUTE, "failed-authentication")
+        g.limit = self._count("failed-authentication", limit, bucket_of(g.address))
         return g.limit.problem() if g.limit.is_passed else reason
 
     def standing(self) -> Standing:
         """Where the present request stands. What nobody has counted yet, such as a body that is too large, counts as a
         stranger's."""
-        current = self._limiter.current_limit
-        if "limit" not in g and current is None:
+        if "limit" not in g:
             g.limit = self._strangers.count(bucket_of(g.get("address", "")))
-        if "limit" in g or current is None:
-            counted: Standing = g.limit
-            return counted
-        number = current.limit.amount - current.remaining + int(current.breached)
-        return Standing("client", current.limit.amount, number, current.window.reset_time)
+        counted: Standing = g.limit
+        return counted
 
-    def _rate_of_client(self) -> str:
-        # Also asked where the limit does not hold.
-        rate = g.client.rate if "client" in g else None
-        return f"{rate or self._default_rate}/minute"
+    def _count(self, policy: str, limit: RateLimitItem, *who: str) -> Standing:
+        is_passed = not self._windows.hit(limit, *who)
+        stats = self._windows.get_window_stats(limit, *who)
+        return Standing(policy, limit.amount, stats.remaining, stats.reset_time, is_passed)
+
+
+@lru_cache(maxsize=1024)  # one for each rate that was given to a client
+def _a_minute(amount: int, namespace: str) -> RateLimitItem:
+    return RateLimitItemPerMinute(amount, namespace=namespace)
 
 
 class Standing:
-    """One count in its window: the `number`th of `amount`, of a policy by name; `ends_at` in Unix seconds."""
+    """One count in its window, of `amount` by a policy's name; `ends_at` in Unix seconds."""
 
-    def __init__(self, policy: str, amount: int, number: int, ends_at: float) -> None:
+    def __init__(self, policy: str, amount: int, remaining: int, ends_at: float, is_passed: bool) -> None:
         self.policy = policy
         self.amount = amount
-        self.remaining = max(0, amount - number)
-        self.is_passed = number > amount
+        self.remaining = remaining
+        self.is_passed = is_passed
         self.seconds_left = max(1, math.ceil(ends_at - time.time()))
 
     def headers(self) -> dict[str, str]:
@@ -117,4 +113,5 @@ class _Strangers:
                 self._counts.clear()
                 self._ends_at = now + WINDOW_SECONDS
             self._counts[address] += 1
-            return Standing("public", PUBLIC_PER_MINUTE, self._counts[address], self._ends_at)
+            left = PUBLIC_PER_MINUTE - self._counts[address]
+            return Standing("public", PUBLIC_PER_MINUTE, max(0, left), self._ends_at, is_passed=left < 0)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from coop.settings import Network
+
+# With brackets, a port, and the name of a network interface.
+_LONGEST = 80
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -40,6 +44,11 @@ def bucket_of(address: str) -> str:
 
 def _parse(text: str) -> Address | None:
     """`192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` and `[2001:db8::1]:80`; mapped IPv4 as IPv4. None for all else."""
+    return _parsed(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1024)  # the same callers, request for request
+def _parsed(text: str) -> Address | None:
     if text.startswith("["):
         host = text[1:].partition("]")[0]
     else:

@@ -10,6 +10,8 @@ def preferred_wait_seconds(longest: int) -> int | None:
 
     A preference that cannot be understood is passed over, as the RFC asks.
     """
+    if "Prefer" not in request.headers:
+        return None
     for preference in ",".join(request.headers.getlist("Prefer")).split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         seconds = value.strip().strip('"')

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import redis
 from flask import Flask, Response, g, request
-from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from api.addresses import base_url
-from api.services import services
 from coop.documents import FieldError, ProblemDocument
 from coop.errors import PROBLEMS, Problem
 from coop.logs import get_logger
@@ -48,7 +46,6 @@ def problem_response(problem: Problem) -> Response:
 
 def install(app: Flask) -> None:
     app.register_error_handler(Problem, problem_response)
-    app.register_error_handler(RateLimitExceeded, _rate_passed)
     app.register_error_handler(HTTPException, _refused_by_flask)
     app.register_error_handler(redis.RedisError, _redis_away)
     app.register_error_handler(Exception, _unforeseen)
@@ -63,10 +60,6 @@ def _refused_by_flask(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
-
-
-def _rate_passed(error: RateLimitExceeded) -> Response:
-    return problem_response(services().limits.standing().problem())
 
 
 def _redis_away(error: redis.RedisError) -> Response:

@@ -1,4 +1,4 @@
-"""Where Flask-Limiter counts: fixed windows in Redis, for all gateways together.
+"""Where the library `limits` counts: fixed windows in Redis, for all gateways together.
 
 Its own Redis storage refuses redis-py 8 and asks three times per request (count, count again, end of the window). Here
 a count and its window's end come in one round trip, and a high limit is counted in portions of half a per cent: a
@@ -11,7 +11,6 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import redis
 from limits.storage import Storage
@@ -36,13 +35,11 @@ class _Portion:
 class RedisWindows(Storage):
     """A storage of the library `limits`. Raises redis.RedisError when Redis does not answer: nothing is let through."""
 
-    STORAGE_SCHEME = ["coop"]
-
-    def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
-        super().__init__(uri, wrap_exceptions=wrap_exceptions)
-        self._redis: redis.Redis = options["client"]
+    def __init__(self, redis_client: redis.Redis) -> None:
+        super().__init__()
+        self._redis = redis_client
         self._take = self._redis.register_script(_TAKE)
-        # Several of one key when threads ran out at the same moment; none is thrown away.
+        # Several of one key when they ran out for some at the same moment; none is thrown away.
         self._portions: defaultdict[str, list[_Portion]] = defaultdict(list)
         self._lock = threading.Lock()
         self._dealt = threading.local()

@@ -15,6 +15,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import redis
@@ -32,12 +33,14 @@ _RATE = re.compile(r"([1-9][0-9]{0,5})/minute")
 
 # The record and Redis' time in one round trip: whether a key still holds is decided by one clock for the whole fleet.
 # The hashes stand in the scripts, not in KEYS: Redis asks for the right to write to those, which readers do not have.
-_BY_KEY = f"""
+_BY_KEY = f"""#!lua flags=no-writes
 local name = redis.call('HGET', '{KEYS_KEY}', ARGV[1])
 if not name then return false end
 return {{redis.call('HGET', '{CLIENTS_KEY}', name), redis.call('TIME')[1]}}
 """
-_GET = f"return {{redis.call('HGET', '{CLIENTS_KEY}', ARGV[1]), redis.call('TIME')[1]}}"
+_GET = f"""#!lua flags=no-writes
+return {{redis.call('HGET', '{CLIENTS_KEY}', ARGV[1]), redis.call('TIME')[1]}}
+"""
 
 T = TypeVar("T")
 
@@ -157,12 +160,7 @@ class ClientRegistry:
         """Whose key it is, None for an unknown or expired one."""
         wanted = _hash(api_key)
         answer: Any = self._by_key(args=[wanted])
-        record, now = (json.loads(answer[0]), int(answer[1])) if answer and answer[0] else (None, 0)
-        if record is None:
-            return None
-        # The hash was found by Redis' lookup already; the comparison is over hashes, whose timing tells nothing.
-        live = any(secrets.compare_digest(key["hash"], wanted) and _holds(key, now) for key in record["keys"])
-        return _client(record, now) if live else None
+        return _live_client(answer[0], wanted, int(answer[1])) if answer and answer[0] else None
 
     def get(self, name: str) -> Client | None:
         """The client of that name, None when there is none."""
@@ -231,6 +229,16 @@ def _save(pipe: redis.client.Pipeline, name: str, record: dict[str, Any], gone: 
     pipe.hset(KEYS_KEY, mapping={key["hash"]: name for key in record["keys"]})
     for key_hash in gone:
         pipe.hdel(KEYS_KEY, key_hash)
+
+
+# Of many requests of the same second, of which most gateways have a few clients' at a time.
+@lru_cache(maxsize=64)
+def _live_client(text: bytes, wanted: str, now: int) -> Client | None:
+    """The client of a record, if the key of that hash holds at that time."""
+    record = json.loads(text)
+    # The hash was found by Redis' lookup already; the comparison is over hashes, whose timing tells nothing.
+    live = any(secrets.compare_digest(key["hash"], wanted) and _holds(key, now) for key in record["keys"])
+    return _client(record, now) if live else None
 
 
 def _client(record: dict[str, Any], now: int) -> Client:

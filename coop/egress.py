@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 import threading
+from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -26,6 +27,8 @@ from coop.settings import Settings
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _MAX_URL_CHARS = 2048
+# The spelling of a host is read once: a few sites and callback hosts are nearly all that is asked about.
+_HOSTS_KEPT = 1024
 
 # `is_global` and `is_private` change with the Python version and call multicast, NAT64 and others reachable, so the
 # table is written out: IANA's special-purpose registries, and one address that Azure answers on every host.
@@ -63,6 +66,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOOPBACK = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 # Names that never lead to the public net (RFC 6761, 6762, 8375, 9476's neighbours in use).
 _PRIVATE_NAMES = ("localhost", "localdomain", "local", "internal", "home.arpa", "lan", "onion")
+_UNCLEAR = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _HOST_CHARS = re.compile(r"[a-z0-9._:-]+")
 # WHATWG: a host whose last label is a number is an IPv4 address, in whatever notation.
 _NUMERIC_END = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$")
@@ -79,7 +83,7 @@ def check_url(url: str, settings: Settings) -> None:
         raise _refusal("only http and https addresses are taken")
     if "@" in parts.netloc:
         raise _refusal("it holds credentials")
-    host = _ascii_host(parts)
+    host = _ascii_host(parts.hostname or "")
     literal = parse_address(host)
     if literal is not None:
         if not is_allowed(literal, port, settings):
@@ -94,7 +98,7 @@ def _split(url: str) -> tuple[SplitResult, int]:
     if len(url) > _MAX_URL_CHARS:
         raise _refusal(f"it is longer than {_MAX_URL_CHARS} characters")
     # urlsplit and the clients would drop or reread some of these, each in its own way.
-    if any(char <= " " or "\x7f" <= char <= "\xa0" or char == "\\" for char in url):
+    if _UNCLEAR.search(url):
         raise _refusal("it holds spaces or control characters")
     try:
         parts = urlsplit(url)
@@ -104,10 +108,11 @@ def _split(url: str) -> tuple[SplitResult, int]:
     return parts, port if port is not None else 443 if parts.scheme == "https" else 80
 
 
-def _ascii_host(parts: SplitResult) -> str:
+@lru_cache(_HOSTS_KEPT)
+def _ascii_host(name: str) -> str:
     """The host as it goes to the resolver: full-width digits and the like become what they stand for."""
     try:
-        host = (parts.hostname or "").encode("idna").decode("ascii").lower()
+        host = name.encode("idna").decode("ascii").lower()
     except UnicodeError as error:
         raise _refusal("its host is malformed") from error
     if not _HOST_CHARS.fullmatch(host):
@@ -124,6 +129,7 @@ def _is_private_name(host: str, settings: Settings) -> bool:
     return "." not in name or any(name.endswith("." + private) for private in _PRIVATE_NAMES)
 
 
+@lru_cache(_HOSTS_KEPT)
 def parse_address(host: str) -> Address | None:
     """The address that `host` spells, also in decimal, octal, hexadecimal or short form; None when it is a name.
 

@@ -112,6 +112,9 @@ class StageRecord:
     machine: str | None = None
 
 
+_NOT_BEGUN = tuple(StageRecord(stage) for stage in STAGES)
+
+
 @dataclass(frozen=True)
 class DeliveryAttempt:
     """One POST to the callback URL. `at`: Unix milliseconds; `status`: the HTTP status, None without an answer."""
@@ -149,7 +152,7 @@ class Job:
     ended_at: int | None = None
     restarted_at: int | None = None
     machine: str | None = None
-    stages: tuple[StageRecord, ...] = field(default_factory=lambda: tuple(StageRecord(stage) for stage in STAGES))
+    stages: tuple[StageRecord, ...] = _NOT_BEGUN
     delivery: Delivery = field(default_factory=Delivery)
     trace: str = ""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -67,7 +68,7 @@ _VALUE = "value"
 
 def count(name: str, amount: float = 1, **labels: str) -> dict[str, float]:
     """The increment of a counter, as a field of the hash and its amount. ValueError for an unknown metric or label."""
-    return {_field(name, "counter", _VALUE, labels): amount}
+    return {_field(name, "counter", _VALUE, **labels): amount}
 
 
 def observe(name: str, seconds: float, **labels: str) -> dict[str, float]:
@@ -76,12 +77,13 @@ def observe(name: str, seconds: float, **labels: str) -> dict[str, float]:
     place = bisect_left(buckets, seconds)
     bucket = str(buckets[place]) if place < len(buckets) else "+Inf"
     return {
-        _field(name, "histogram", bucket, labels): 1,
-        _field(name, "histogram", _SUM, labels): seconds,
+        _field(name, "histogram", bucket, **labels): 1,
+        _field(name, "histogram", _SUM, **labels): seconds,
     }
 
 
-def _field(name: str, kind: Kind, part: str, labels: Mapping[str, str]) -> str:
+@lru_cache(maxsize=1024)  # the same few, request for request
+def _field(name: str, kind: Kind, part: str, **labels: str) -> str:
     """A JSON list, since a label's value may hold any character: the name, the part, the label values in order."""
     definition = DEFINITIONS.get(name)
     if definition is None or definition.kind != kind or set(labels) != set(definition.labels):

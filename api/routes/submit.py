@@ -107,15 +107,16 @@ def _check_url(field: str, url: str) -> None:
 def _accepted_response(accepted: Acceptance) -> Response:
     """The same for a replay: what is so by now stands at `statusUrl`."""
     request_id = accepted.job.request_id
+    status_url = job_url(request_id)
     document = Accepted(
         request_id=request_id,
-        status_url=job_url(request_id),
-        events_url=events_url(request_id),
+        status_url=status_url,
+        events_url=events_url(status_url),
         queue_position=accepted.queue_position,
         estimated_seconds=accepted.estimated_seconds,
     )
     response = json_response(document.to_json(), 202)
-    response.headers["Location"] = document.status_url
+    response.headers["Location"] = status_url
     return response
 
 

@@ -89,7 +89,7 @@ def test_a_rate_holds_for_many_at_once(app: Flask) -> None:
 
 
 def test_a_high_limit_is_counted_in_portions_and_never_passed(redis_client: redis.Redis) -> None:
-    one, two = RedisWindows("coop://", client=redis_client), RedisWindows("coop://", client=redis_client)
+    one, two = RedisWindows(redis_client), RedisWindows(redis_client)
     key, limit = "LIMITER/shop/route/1000/1/minute", 1000
     before = redis_client.info("commandstats")["cmdstat_incrby"]["calls"] if _has_counted(redis_client) else 0
 
