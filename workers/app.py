@@ -1,4 +1,4 @@
-"""The Celery worker: `celery -A workers.app worker`. `coop worker` starts it with its options (workers/run.py)."""
+"""The Celery app of a worker. `coop worker` starts it, with its options (workers/run.py, workers/celery_main.py)."""
 
 from __future__ import annotations
 

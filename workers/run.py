@@ -33,11 +33,8 @@ def celery_command(stages: list[Stage], slots: int, machine: str, app: str = "wo
     """How Celery is started. Later stages are named first: a job near its end goes before a new one."""
     queues = ",".join(stage.queue for stage in reversed(STAGES) if stage in stages)
     return [
-        *(sys.executable, "-m", "celery", "-A", app, "worker"),
-        *("--pool", "threads", "--concurrency", str(slots), "--queues", queues),
-        *("--hostname", f"coop-{os.getpid()}@{machine}"),
-        # Gossip and mingle are chatter between workers that nothing here needs.
-        *("--without-gossip", "--without-mingle", "--loglevel", "info"),
+        *(sys.executable, "-m", "workers.celery_main", "--app", app),
+        *("--slots", str(slots), "--queues", queues, "--hostname", f"coop-{os.getpid()}@{machine}"),
     ]
 
 
