@@ -36,10 +36,6 @@ from coop.redis_address import sentinel_address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-EXIT_SETTINGS = 2
-"""The exit code of a process whose settings are wrong: to start it again would be of no use."""
-
-
 class SettingsError(Exception):
     """A setting is wrong; the message names the variable and what it takes."""
 

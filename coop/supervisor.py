@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -20,10 +19,9 @@ from filelock import FileLock, Timeout
 from coop.logs import get_logger
 from coop.parts import Part
 from coop.private_file import write_private
-from coop.settings import EXIT_SETTINGS
+from coop.processes import EXIT_SETTINGS, ask_to_end, backoff_seconds
 
 LOOK_SECONDS = 0.2
-FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 60.0
 """A child that ran so long counts as sound: its next restart is immediate again."""
 
@@ -86,22 +84,10 @@ class Child:
             self._process.wait()
 
 
-def backoff_seconds(failures: int) -> float:
-    """The pause after so many deaths in a row, at least one."""
-    return min(FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_BACKOFF_SECONDS)
-
-
 def _new_group() -> int:
     if sys.platform == "win32":
         return subprocess.CREATE_NEW_PROCESS_GROUP
     return 0
-
-
-def ask_to_end(process: psutil.Process | subprocess.Popen[bytes]) -> None:
-    if sys.platform == "win32":
-        process.send_signal(signal.CTRL_BREAK_EVENT)  # SIGTERM there ends a process without asking
-    else:
-        process.terminate()
 
 
 def end_tree(pid: int, grace_seconds: float) -> None:

@@ -20,8 +20,9 @@ from celery.signals import (
 )
 
 from coop.logs import configure_logs, get_logger
+from coop.processes import EXIT_SETTINGS
 from coop.queue import app
-from coop.settings import EXIT_SETTINGS, SettingsError, read_settings
+from coop.settings import SettingsError, read_settings
 from workers import messages, pipeline, remote_control, tasks, warm_up, watch, workspaces
 from workers.process import this_process
 from workers.reaper import Reaper

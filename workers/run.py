@@ -1,28 +1,14 @@
-"""`coop worker`: starts the Celery worker and starts it again when it dies. `python -m workers.run --help`."""
+"""`coop worker`: reads the settings and has one Celery process kept running. `python -m workers.run --help`."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
-import threading
-import time
-from types import FrameType
 
 from coop.jobs import STAGES, Stage
-from coop.logs import configure_logs, get_logger
-from coop.settings import EXIT_SETTINGS, Settings, SettingsError, read_settings
-from coop.supervisor import ask_to_end, backoff_seconds, kill_tree
-
-log = get_logger(__name__)
-
-# A process that lived for so long did not die of its start.
-_STABLE_SECONDS = 5.0
-# Beyond the shutdown time itself: what stages are given to stop, and Celery's own goodbyes.
-_KILL_AFTER_SECONDS = 15.0
-
+from coop.settings import Settings, SettingsError, read_settings
+from workers import supervisor
 
 # glibc gives threads up to eight heaps per core, and keeps in each what was freed there: gigabytes, with a hundred
 # threads that each handle audio now and then. Two heaps, and what is large goes back to the system at once.
@@ -38,59 +24,6 @@ def celery_command(stages: list[Stage], slots: int, machine: str, app: str = "wo
     ]
 
 
-class Supervisor:
-    """Keeps one Celery process running until it is told to stop."""
-
-    def __init__(self, command: list[str], shutdown_seconds: float) -> None:
-        self._command = command
-        self._shutdown_seconds = shutdown_seconds
-        self._stopping = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
-
-    def run(self) -> int:
-        """Until `stop`, or until the process refuses its settings; returns the exit code of the last process."""
-        failures = 0
-        while True:
-            started = time.monotonic()
-            code = self._run_once()
-            if self._stopping.is_set():
-                return 0 if code >= 0 else 128 - code
-            if code == EXIT_SETTINGS:
-                return code
-            failures = 1 if time.monotonic() - started > _STABLE_SECONDS else failures + 1
-            pause = backoff_seconds(failures)
-            log.error("the worker process ended and is started again", code=code, pause_seconds=pause)
-            self._stopping.wait(pause)
-            if self._stopping.is_set():
-                return 0
-
-    def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """Have the worker finish what runs; a second call does no more."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        if self._child and self._child.poll() is None:
-            ask_to_end(self._child)
-            threading.Thread(target=self._kill_late, args=(self._child,), daemon=True).start()
-
-    def _run_once(self) -> int:
-        # A group of its own: a Ctrl-C at the terminal reaches this process alone, which passes it on once.
-        if sys.platform == "win32":
-            self._child = subprocess.Popen(self._command, creationflags=subprocess.CREATE_NEW_PROCESS_GROUP)
-        else:
-            self._child = subprocess.Popen(self._command, process_group=0)
-        if self._stopping.is_set():
-            ask_to_end(self._child)
-        return self._child.wait()
-
-    def _kill_late(self, child: subprocess.Popen[bytes]) -> None:
-        try:
-            child.wait(self._shutdown_seconds + _KILL_AFTER_SECONDS)
-        except subprocess.TimeoutExpired:
-            log.warning("the worker process did not end in time and is killed")
-            kill_tree(child.pid)
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="coop worker", description="Run one worker of the fleet.")
     parser.add_argument("--stages", help=f"comma-separated, of {', '.join(STAGES)}; all if not given")
@@ -103,11 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         stages = _stages(options.stages)
     except (SettingsError, ValueError) as error:
         parser.error(str(error))
-    configure_logs(settings)
     for name, value in _MALLOC.items():
         os.environ.setdefault(name, value)
     command = celery_command(stages, options.slots or settings.slots, settings.machine, options.app)
-    return _supervise(command, settings)
+    return _supervise([str(settings.shutdown_seconds), _log_form(settings), *command])
 
 
 def _stages(text: str | None) -> list[Stage]:
@@ -115,13 +47,17 @@ def _stages(text: str | None) -> list[Stage]:
     return [Stage(name.strip()) for name in text.split(",")] if text else list(STAGES)
 
 
-def _supervise(command: list[str], settings: Settings) -> int:
-    supervisor = Supervisor(command, settings.shutdown_seconds)
-    signal.signal(signal.SIGTERM, supervisor.stop)
-    signal.signal(signal.SIGINT, supervisor.stop)
-    if sys.platform == "win32":
-        signal.signal(signal.SIGBREAK, supervisor.stop)
-    return supervisor.run()
+def _log_form(settings: Settings) -> str:
+    if settings.log_format != "auto":
+        return settings.log_format
+    return "console" if sys.stderr.isatty() else "json"
+
+
+def _supervise(arguments: list[str]) -> int:
+    if sys.platform != "win32":
+        os.execv(sys.executable, [sys.executable, "-m", supervisor.__name__, *arguments])  # noqa: S606  # no shell is meant
+    # Windows has no exec that keeps the process; what was loaded stays loaded there.
+    return supervisor.main(arguments)
 
 
 if __name__ == "__main__":

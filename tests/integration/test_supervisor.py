@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from coop.parts import Part
-from coop.supervisor import Child, Supervisor, SupervisorError, backoff_seconds, end_tree
-from workers import run
+from coop.processes import backoff_seconds
+from coop.supervisor import Child, Supervisor, SupervisorError, end_tree
+from workers import supervisor as worker_supervisor
 
 FOREVER = "import time; time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
@@ -135,8 +136,8 @@ def test_a_worker_that_does_not_end_is_killed_with_all_it_started(
         f"child = subprocess.Popen([sys.executable, '-c', {FOREVER!r}]);"
         f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid)); time.sleep(600)"
     )
-    monkeypatch.setattr(run, "_KILL_AFTER_SECONDS", 0.1)
-    supervisor = run.Supervisor([sys.executable, "-c", stubborn], shutdown_seconds=0)
+    monkeypatch.setattr(worker_supervisor, "_KILL_AFTER_SECONDS", 0.1)
+    supervisor = worker_supervisor.Supervisor([sys.executable, "-c", stubborn], shutdown_seconds=0)
     thread = Thread(target=supervisor.run)
     thread.start()
     _until(lambda: pid_file.exists() and pid_file.read_text())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coop.jobs import Stage
-from coop.settings import EXIT_SETTINGS
+from coop.processes import EXIT_SETTINGS
 from tests.support.fleet import Worker
 from tests.support.redis_server import RedisServer
 
