@@ -14,6 +14,7 @@ import redis
 from celery.signals import (
     celeryd_after_setup,
     setup_logging,
+    task_prerun,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
@@ -71,8 +72,10 @@ def _watch(instance: Any, **_: Any) -> None:
     workspaces.sweep(process.settings.data_dir)
     # Before Celery takes its first message, and before the fleet counts this machine.
     taken = instance.app.amqp.queues.consume_from
+    stages = [spec for spec in pipeline.STAGES if spec.name.queue in taken]
+    task_prerun.connect(warm_up.with_first_job(stages, process.settings), weak=False)
     try:
-        warm_up.warm_up([spec for spec in pipeline.STAGES if spec.name.queue in taken], process.settings)
+        warm_up.warm_up(stages, process.settings)
     except SettingsError as error:
         log.error("this worker cannot work with its settings", error=str(error))  # noqa: TRY400  # no traceback helps
         raise SystemExit(EXIT_SETTINGS) from error

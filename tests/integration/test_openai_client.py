@@ -21,7 +21,7 @@ from tests.support.openai_server import (
     unknown_model,
 )
 from workers.engines.deadline import Deadline
-from workers.engines.openai_client import ask, text_endpoint, transcription_endpoint
+from workers.engines.openai_client import ask, prepare, text_endpoint, transcription_endpoint
 
 
 async def _say_hello(client, timeout):
@@ -194,6 +194,15 @@ def test_threads_that_make_their_first_call_together_share_one_loop():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout.split() == ["8", "1"]
+
+
+def test_a_client_that_was_prepared_has_asked_nothing_and_serves_the_first_call(server, endpoint):
+    prepare(endpoint, Deadline(20))
+    asked = len(server.requests)
+
+    ask(endpoint, _say_hello, Deadline(20))
+
+    assert (asked, len(server.requests)) == (0, 1)
 
 
 def test_a_connection_is_kept_for_the_next_call(server, endpoint):

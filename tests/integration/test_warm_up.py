@@ -1,5 +1,8 @@
-"""What a worker makes ready before its first job."""
+"""What a worker makes ready before its first job, and with it."""
 
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +11,7 @@ import pytest
 
 from coop.jobs import Stage
 from coop.settings import Settings, SettingsError, read_settings
+from tests.support.fleet import eventually
 from workers import pipeline, warm_up
 from workers.engines import ytdlp
 from workers.engines.transcriber import local
@@ -21,6 +25,72 @@ def _settings(tmp_path: Path, **environ: str) -> Settings:
 
 def test_every_part_that_is_made_ready_belongs_to_a_stage_of_the_pipeline() -> None:
     assert set(warm_up._PARTS) <= {spec.run for spec in pipeline.STAGES}
+
+
+ASKS_SERVERS = {
+    "COOP_TRANSCRIBER": "openai",
+    "COOP_ANALYZER": "openai",
+    "OPENAI_BASE_URL": "http://127.0.0.1:1/v1",
+}
+LOADED = """if True:
+    import sys, threading
+    from coop.logs import configure_logs
+    from coop.settings import read_settings
+    from workers import pipeline, warm_up
+    stages, settings = pipeline.STAGES[int(sys.argv[1]):], read_settings()
+    configure_logs(settings)
+    begin = warm_up.with_first_job(stages, settings)
+    warm_up.warm_up(stages, settings)
+    def told():
+        return sorted({"faster_whisper", "openai", "textblob"} & set(sys.modules))
+    print(told())
+    begin(task="any", sender=None)
+    for thread in threading.enumerate():
+        if thread.name == "warm-up":
+            thread.join()
+    print(told())
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "engines", "at_start", "with_first_job"),
+    [
+        (Stage.METADATA, ASKS_SERVERS, [], ["faster_whisper", "openai"]),
+        (Stage.METADATA, {**ASKS_SERVERS, "COOP_ANALYZER": "offline"}, [], ["faster_whisper", "openai", "textblob"]),
+        # Nothing goes before it that the loading could hide behind.
+        (Stage.TRANSCRIBE, ASKS_SERVERS, ["faster_whisper", "openai"], ["faster_whisper", "openai"]),
+        (Stage.METADATA, {"COOP_WHISPER_MODEL": "/none"}, ["faster_whisper"], ["faster_whisper", "textblob"]),
+    ],
+    ids=["servers", "servers and rules", "no earlier stage", "local model"],
+)
+def test_what_later_stages_need_is_loaded_when_the_first_job_is_on_its_way(
+    first: Stage, engines: dict[str, str], at_start: list[str], with_first_job: list[str], tmp_path: Path
+) -> None:
+    environ = {**engines, "COOP_DATA_DIR": str(tmp_path), "COOP_SITES": "youtube", "PATH": os.environ["PATH"]}
+    number = [spec.name for spec in pipeline.STAGES].index(first)
+
+    told = subprocess.run(
+        [sys.executable, "-c", LOADED, str(number)], env=environ, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
+
+    assert told == [str(at_start), str(with_first_job)]
+
+
+def test_jobs_that_begin_at_once_have_the_rest_made_ready_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Settings] = []
+    monkeypatch.setattr(
+        warm_up, "_PARTS", {STAGES[Stage.ANALYZE].run: made.append, STAGES[Stage.IDEAS].run: made.append}
+    )
+    begin = warm_up.with_first_job(pipeline.STAGES, _settings(tmp_path))
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    eventually(lambda: len(made) >= 2)
+    assert len(made) == 2
 
 
 def test_the_model_is_loaded_before_the_first_transcription(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def ask(endpoint: Endpoint, send: Send, deadline: Deadline) -> str:
     return _wait(_send(endpoint, send), deadline)
 
 
+def prepare(endpoint: Endpoint, deadline: Deadline) -> None:
+    """Load what the first call to the server would wait for. Nothing is sent."""
+
+    async def load() -> str:
+        _client(endpoint.base_url, endpoint.api_key)
+        return ""
+
+    _wait(load(), deadline)
+
+
 async def _send(endpoint: Endpoint, send: Send) -> str:
     """One request. It is not sent again here: the pipeline tries again, by its policy, and each try may cost money."""
     import openai
