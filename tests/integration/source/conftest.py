@@ -50,14 +50,16 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory, temporary_files: Path) -> Iterator[Settings]:
     """127.0.0.1 may be reached, other loopback addresses may not. One for all tests, so that children stay warm."""
-    yield Settings(
-        data_dir=tmp_path_factory.mktemp("data"),
-        allow_networks=(ipaddress.ip_network("127.0.0.1/32"),),
-        sites=("all",),
-        max_media_bytes=2**20,
-        max_duration_seconds=30,
-        socket_timeout_seconds=2,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ytdlp, "FORKED_IDLE_SECONDS", 3600)  # none ends while a test's processes are counted
+        yield Settings(
+            data_dir=tmp_path_factory.mktemp("data"),
+            allow_networks=(ipaddress.ip_network("127.0.0.1/32"),),
+            sites=("all",),
+            max_media_bytes=2**20,
+            max_duration_seconds=30,
+            socket_timeout_seconds=2,
+        )
     ytdlp.close()
 
 

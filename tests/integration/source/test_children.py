@@ -19,7 +19,7 @@ from coop.errors import Cancelled, JobError
 from coop.settings import Settings
 from tests.integration.source.conftest import MakeWork
 from tests.support.sites import Site, endless, never, page, watch_page
-from workers.engines import ffmpeg, process
+from workers.engines import ffmpeg, process, ytdlp
 from workers.engines.child import Child, ChildPool
 from workers.engines.deadline import Deadline
 from workers.engines.nursery import Nursery, can_fork, has_ended
@@ -170,6 +170,19 @@ def test_an_idle_child_is_ended(make_child: MakeChild) -> None:
 
     assert eventually(lambda: not psutil.pid_exists(pid))
     pool.close()
+
+
+@pytest.mark.skipif(not can_fork(), reason="where children are not forked, a new one takes seconds")
+def test_idle_children_of_yt_dlp_end_soon_where_new_ones_are_forked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ytdlp, "FORKED_IDLE_SECONDS", 0.2)
+    own = settings.model_copy(update={"sites": ("youtube",)})
+    ytdlp.check_sites(own, Deadline(60))
+    pool = ytdlp._tool(own)._pool
+
+    assert eventually(lambda: pool.idle_pids() == [])
+    assert ytdlp.check_sites(own, Deadline(60))
 
 
 def test_requests_at_once_get_a_child_each(make_child: MakeChild) -> None:
