@@ -65,7 +65,7 @@ class RedisWindows(Storage):
         return count
 
     def get(self, key: str) -> int:
-        """How many there were, when this thread has just counted one of them."""
+        """How many there were, when one of them was just counted here: nothing may wait for Redis in between."""
         return self._dealt.count if getattr(self._dealt, "key", None) == key else 0
 
     def get_expiry(self, key: str) -> float:

@@ -17,7 +17,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from api.bodies import BODY_LIMIT_BYTES, REFUSAL
-from api.greenlets import run_view
+from api.greenlets import may_wait, run_view, wait_for
 from api.presence import PRESENCE, Presence
 from api.turns import Turn, Turns
 from coop.logs import get_logger
@@ -230,6 +230,9 @@ def _stream(protocol: HTTPProtocol, head: _Head, chunks: Iterable[bytes], loop: 
     for chunk in chunks:
         if chunk:
             try:
-                asyncio.run_coroutine_threadsafe(send(chunk), loop).result()
+                if may_wait():
+                    wait_for(send(chunk))
+                else:
+                    asyncio.run_coroutine_threadsafe(send(chunk), loop).result()
             except _GONE:
                 return

@@ -1,6 +1,7 @@
 """`python -m api.serve`: the gateway under granian, a server in Rust that runs on Linux, macOS and Windows.
 
-A process answers with many threads: a held request costs a thread that sleeps, and the work of a request is short.
+A process answers short requests on its event loop and the others with many threads: a held one costs a thread that
+sleeps.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, cast
 
 import redis
@@ -13,7 +14,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.commands.core import Script
 
 from api.greenlets import may_wait, wait_for
+from coop.logs import get_logger
 from coop.redis_client import FAST_TIMEOUT_SECONDS
+
+log = get_logger(__name__)
 
 Futures = list[asyncio.Future[Any]]
 
@@ -23,7 +27,7 @@ class Lane:
 
     A command by itself costs Python several times what it costs in a batch, and Redis writes its disk once for each.
     Of redis-py's asyncio part only the connection is used: its pipeline packs commands in Python and sets a timer for
-    every answer, which costs as much as all the rest. `connect` is called at most once, on the event loop.
+    every answer, which costs as much as all the rest. `connect` is called on the event loop, when there is a command.
     """
 
     def __init__(self, connect: Callable[[], async_redis.Redis]) -> None:
@@ -32,6 +36,7 @@ class Lane:
         self._connection: AbstractConnection | None = None
         self._waiting: list[tuple[bytes, Futures]] = []
         self._shared: dict[bytes, Futures] = {}
+        self._waiting_since = 0.0
         self._runner: asyncio.Task[None] | None = None
 
     def ask(self, command: bytes, *, is_shared: bool = False) -> asyncio.Future[Any]:
@@ -44,11 +49,14 @@ class Lane:
         if is_shared and command in self._shared:
             self._shared[command].append(answer)
             return answer
+        if not self._waiting:
+            self._waiting_since = loop.time()
         self._waiting.append((command, [answer]))
         if is_shared:
             self._shared[command] = self._waiting[-1][1]
         if self._runner is None:
-            self._runner = loop.create_task(self._run())
+            # In a context of its own: the connection keeps it, and with it all that the first request holds.
+            self._runner = loop.create_task(self._run(), context=Context())
         return answer
 
     async def close(self) -> None:
@@ -60,13 +68,14 @@ class Lane:
         batch: list[tuple[bytes, Futures]] = []
         try:
             while self._waiting:
+                end = self._waiting_since + FAST_TIMEOUT_SECONDS
                 batch = self._take()
                 try:
-                    answers = await self._sent([command for command, _ in batch])
-                except redis.RedisError as error:
+                    answers = await self._sent([command for command, _ in batch], end)
+                except Exception as error:  # noqa: BLE001  # whatever it is, nobody may be left waiting for an answer
                     # Who came meanwhile has waited as well: one after the other they would wait beyond their time.
                     batch += self._take()
-                    answers = [type(error)(*error.args) for _ in batch]
+                    answers = [_as_redis_error(error) for _ in batch]
                 for (_, futures), answer in zip(batch, answers, strict=True):
                     _settle(futures, answer)
                 batch = []
@@ -81,33 +90,33 @@ class Lane:
         self._shared = {}
         return taken
 
-    async def _sent(self, commands: list[bytes]) -> list[Any]:
-        """The answers, errors that Redis told among them. Raises redis.RedisError when it does not answer."""
+    async def _sent(self, commands: list[bytes], end: float) -> list[Any]:
+        """The answers, errors that Redis told among them; `end` is of the loop's clock. Raises redis.RedisError."""
         try:
-            return await self._exchange(commands)
-        except redis.TimeoutError:
-            raise
-        except redis.ConnectionError:  # Redis was restarted since; each command bears being sent twice
-            return await self._exchange(commands)
+            async with asyncio.timeout_at(end):
+                try:
+                    return await self._exchange(commands)
+                except redis.TimeoutError:
+                    raise
+                except redis.ConnectionError:  # Redis was restarted since; each command bears being sent twice
+                    return await self._exchange(commands)
+        except TimeoutError as error:
+            raise redis.TimeoutError("Redis does not answer in time") from error
 
     async def _exchange(self, commands: list[bytes]) -> list[Any]:
         try:
-            async with asyncio.timeout(FAST_TIMEOUT_SECONDS):
-                if self._connection is None:
-                    self._client = self._client or self._connect()
-                    self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-                await self._connection.send_packed_command(commands)
-                return [await _answer(self._connection) for _ in commands]
-        except TimeoutError as error:
-            await self._disconnect()
-            raise redis.TimeoutError("Redis does not answer in time") from error
-        except (redis.ConnectionError, redis.TimeoutError):
-            await self._disconnect()
+            if self._connection is None:
+                self._client = self._client or self._connect()
+                self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            await self._connection.send_packed_command(commands)
+            return [await _answer(self._connection) for _ in commands]
+        except BaseException as error:
+            # What was sent may be answered yet: nobody may take that for an answer to something else.
+            if self._connection:
+                await self._connection.disconnect(nowait=True)
+            if isinstance(error, RuntimeError):  # uvloop's word for a connection that was reset
+                raise redis.ConnectionError(str(error)) from error
             raise
-
-    async def _disconnect(self) -> None:
-        if self._connection:
-            await self._connection.disconnect(nowait=True)
 
 
 class SharedRedis(redis.Redis):
@@ -117,7 +126,7 @@ class SharedRedis(redis.Redis):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._packer = self.connection_pool.make_connection()  # never connected
+        self._packer = redis.Connection()  # type: ignore[no-untyped-call]  # never connected
         self._reading: set[str] = set()
 
     def register_script(self, script: Any) -> Script:
@@ -133,9 +142,11 @@ class SharedRedis(redis.Redis):
         return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> redis.client.Pipeline:
-        if self.lane and may_wait():
-            return _LanePipeline(self, transaction)
-        return super().pipeline(transaction, shard_hint)
+        if not (self.lane and may_wait()):
+            return super().pipeline(transaction, shard_hint)
+        if transaction:
+            raise RuntimeError("a view on the event loop has no transactions: it shares its connection")
+        return _LanePipeline(self)
 
     def asked(self, command: tuple[Any, ...]) -> _Coming:
         """The command is on its way."""
@@ -145,16 +156,13 @@ class SharedRedis(redis.Redis):
 
 
 class _LanePipeline(redis.client.Pipeline):
-    """A pipeline without a transaction is a part of the next batch."""
+    """A pipeline, which is a part of the next batch."""
 
-    def __init__(self, client: SharedRedis, transaction: bool) -> None:
-        super().__init__(client.connection_pool, client.response_callbacks, transaction, None)
+    def __init__(self, client: SharedRedis) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, False, None)
         self._shared = client
-        self._is_plain = not transaction
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        if not self._is_plain or self.watching or self.scripts:
-            return super().execute(raise_on_error)
         commands = self.command_stack
         self.reset()
         coming = [(self._shared.asked(arguments), arguments[0], options) for arguments, options in commands]
@@ -179,6 +187,14 @@ class _Coming:
 
     def read_response(self, **_: Any) -> Any:
         return wait_for(self._answer)
+
+
+def _as_redis_error(error: Exception) -> redis.RedisError:
+    """One of its own for each who waits: they are raised side by side."""
+    if isinstance(error, redis.RedisError):
+        return type(error)(*error.args)
+    log.error("the way to Redis failed", exc_info=error)
+    return redis.ConnectionError(str(error))
 
 
 async def _answer(connection: AbstractConnection) -> Any:

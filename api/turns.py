@@ -1,4 +1,4 @@
-"""How many requests are worked on at once: a few, though hundreds of threads may hold one each.
+"""How many threads work on a request at once: a few, though hundreds of them may hold one each.
 
 Python runs one thread at a time. A hundred that all want to run hand each other the interpreter after every answer of
 Redis, and each of them takes a hundred times as long; a few at a time, and the others asleep, get all of them done.

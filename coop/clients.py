@@ -2,7 +2,7 @@
 
 Two hashes: `coop:clients` (name -> record as JSON) and `coop:client-keys` (SHA-256 of a key -> name). Keys are kept as
 hashes only; being 256 random bits they need no slow hash. Signing secrets are kept as they are, since HMAC needs them.
-There is no cache: a lookup is one round trip, and a removed client is out at once.
+Every lookup asks Redis, so a removed client is out at once.
 """
 
 from __future__ import annotations
@@ -231,8 +231,8 @@ def _save(pipe: redis.client.Pipeline, name: str, record: dict[str, Any], gone: 
         pipe.hdel(KEYS_KEY, key_hash)
 
 
-# Of many requests of the same second, of which most gateways have a few clients' at a time.
-@lru_cache(maxsize=64)
+# Of a record that Redis has just told: it saves reading the same text for each request of the same second.
+@lru_cache(maxsize=16)
 def _live_client(text: bytes, wanted: str, now: int) -> Client | None:
     """The client of a record, if the key of that hash holds at that time."""
     record = json.loads(text)

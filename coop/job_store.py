@@ -80,10 +80,13 @@ class Posting:
 
 @dataclass(frozen=True)
 class Acceptance:
+    """`is_posted`: its first message was sent, now or before; what was not sent the reaper sends."""
+
     job: Job
     queue_position: int
     estimated_seconds: int
     is_replay: bool
+    is_posted: bool = True
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class JobStore:
         settings = self._settings
         own_share = math.ceil(settings.max_queue * settings.max_queue_share)
         limits = (settings.max_queue, WORKER_ALIVE_SECONDS * 1000, not_after, own_share)
-        spent = (spending.key, secrets.token_hex(8), SPENT_ID_SECONDS) if spending else ("", "", 0)
+        spent = (spending.key, spending.mark, SPENT_ID_SECONDS) if spending else ("", "", 0)
         posted = (posting.list_name, posting.message) if posting else ("", b"")
         known = (job_id, new.client, new.priority.value, new.fingerprint)
         answer = self._call("accept", *known, *limits, *spent, *posted, *_flat(record))
@@ -190,7 +193,7 @@ class JobStore:
             raise Problem("queue_full", f"{answer[1]} jobs wait already.", retry_after=30)
         is_replay = outcome == "replay"
         job = job_of(decode_pairs(answer[3])) if is_replay else _accepted_job(job_id, new, answer[3])
-        return Acceptance(job, answer[1], answer[2], is_replay)
+        return Acceptance(job, answer[1], answer[2], is_replay, is_posted=is_replay or bool(answer[4]))
 
     def get(self, job_id: str) -> Job | None:
         record = self._record(job_id)

@@ -1,4 +1,4 @@
-"""The Celery app, and the one bridge from whoever accepts or rescues a job to the workers: by task name.
+"""The Celery app, and the messages from whoever accepts or rescues a job to the workers: by task name.
 
 A message carries the job's id and run, nothing else; its Celery id is `{job id}:{run}:{stage}`.
 """

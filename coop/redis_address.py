@@ -14,10 +14,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from redis import asyncio as async_redis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 _SENTINEL_PORT = 26379
+# Two that are gone with their machines, and the third still answers within what a caller of the gateway waits for.
+_SENTINEL_SECONDS = 0.5
 
 R = TypeVar("R", bound=redis.Redis)
 
@@ -74,7 +79,8 @@ def client_of_kind(kind: type[R], url: str, **options: Any) -> R:
     if address is None:
         found: R = kind.from_url(url, **options)  # type: ignore[assignment]  # annotated as one of redis.Redis
         return found
-    sentinel = Sentinel(address.hosts, sentinel_kwargs=_sentinel_options(address, options))  # type: ignore[no-untyped-call]  # this part of redis-py has no types
+    retry = Retry(NoBackoff(), 0)
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=_sentinel_options(address, retry))  # type: ignore[no-untyped-call]  # this part of redis-py has no types
     master: R = sentinel.master_for(address.service, kind, **_login(address), **options)  # type: ignore[no-untyped-call]
     return master
 
@@ -85,13 +91,15 @@ def async_client_of(url: str, **options: Any) -> async_redis.Redis:
     if address is None:
         found: async_redis.Redis = async_redis.Redis.from_url(url, **options)
         return found
-    sentinel = AsyncSentinel(address.hosts, sentinel_kwargs=_sentinel_options(address, options))  # type: ignore[no-untyped-call]
+    retry = AsyncRetry(NoBackoff(), 0)
+    sentinel = AsyncSentinel(address.hosts, sentinel_kwargs=_sentinel_options(address, retry))  # type: ignore[no-untyped-call]
     master: async_redis.Redis = sentinel.master_for(address.service, **_login(address), **options)
     return master
 
 
-def _sentinel_options(address: SentinelAddress, options: dict[str, Any]) -> dict[str, Any]:
-    waits = {name: value for name, value in options.items() if name.startswith("socket_")}
+def _sentinel_options(address: SentinelAddress, retry: object) -> dict[str, Any]:
+    """Each is asked once and not waited for: the next one knows the same."""
+    waits = {"socket_timeout": _SENTINEL_SECONDS, "socket_connect_timeout": _SENTINEL_SECONDS, "retry": retry}
     return {**waits, **address.sentinel_options}
 
 

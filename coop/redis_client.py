@@ -1,4 +1,5 @@
-"""Connections to Redis for job records. For messages `coop.queue` opens its own, and Celery too (celeryconfig.py)."""
+"""Connections to Redis for job records, and with them a job's first message. For later messages `coop.queue` opens its
+own, and Celery too (celeryconfig.py)."""
 
 from __future__ import annotations
 
@@ -36,14 +37,14 @@ def connect_fast(settings: Settings) -> redis.Redis:
 
 def connect_fast_as(kind: type[R], settings: Settings) -> R:
     """As `connect_fast`, with a subclass of `redis.Redis`."""
-    retry = Retry(NoBackoff(), _FAST_RETRIES, supported_errors=_FAST_RETRIED)
+    # A connection that Redis closed (it was restarted) fails once and is worth a second try; one that is silent is not.
+    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     return client_of_kind(kind, redis_url(settings), retry=retry, **_options(FAST_TIMEOUT_SECONDS))
 
 
 def connect_fast_async(settings: Settings) -> async_redis.Redis:
-    """As `connect_fast`, for an event loop."""
-    retry = AsyncRetry(NoBackoff(), _FAST_RETRIES, supported_errors=_FAST_RETRIED)
-    return async_client_of(redis_url(settings), retry=retry, **_options(FAST_TIMEOUT_SECONDS))
+    """As `connect_fast`, for an event loop; whoever uses its connections tries again by himself."""
+    return async_client_of(redis_url(settings), retry=AsyncRetry(NoBackoff(), 0), **_options(FAST_TIMEOUT_SECONDS))
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -60,10 +61,6 @@ def _options(timeout_seconds: float) -> dict[str, Any]:
         "health_check_interval": 30,
     }
 
-
-# A connection that Redis closed (it was restarted) fails once and is worth a second try; one that is silent is not.
-_FAST_RETRIES = 1
-_FAST_RETRIED = (redis.ConnectionError,)
 
 _PASSING_CLASSES = (
     redis.exceptions.OutOfMemoryError,

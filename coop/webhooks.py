@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hmac
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,6 +80,8 @@ class Spending:
 
     client: str
     message_id: str
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Tells a call that is repeated, because its answer was lost, from another one."""
 
     @property
     def key(self) -> str:
@@ -88,7 +91,8 @@ class Spending:
 
 def spend_id(redis_client: redis.Redis, spending: Spending) -> None:
     """Mark a `webhook-id` as used, in a step of its own. Raises Problem `replayed`."""
-    if not redis_client.set(spending.key, 1, nx=True, ex=SPENT_ID_SECONDS):
+    before = redis_client.set(spending.key, spending.mark, nx=True, get=True, ex=SPENT_ID_SECONDS)
+    if before not in (None, spending.mark.encode()):
         raise replayed()
 
 

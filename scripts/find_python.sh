@@ -1,5 +1,5 @@
 #!/bin/sh
-# Print the path of the newest usable Python, 3.11 to 3.14: from the PATH first, then from pyenv. One that was compiled
+# Print the path of the newest usable Python, 3.11 to 3.14: from the PATH first, then the system's and pyenv's. One that was compiled
 # without optimizations, as pyenv does unless it is told to, comes last: it takes a sixth longer for everything.
 usable() {
     "$1" -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1

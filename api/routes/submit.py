@@ -47,6 +47,8 @@ def process_video() -> Response:
         accepted = services().store.accept(new, posting, spending())
     if not accepted.is_replay:
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)
+    if not accepted.is_posted:
+        log.warning("messages are left to the reaper", job=accepted.job.id)
     wait_seconds = preferred_wait_seconds(services().settings.max_wait_seconds)
     outcome = _outcome_within(accepted.job.id, wait_seconds) if wait_seconds is not None else None
     response = json_response(outcome) if outcome else _accepted_response(accepted)

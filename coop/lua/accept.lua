@@ -1,14 +1,16 @@
 #!lua
 -- ARGV: id, client, priority, fingerprint, max_queue, worker_alive_ms, not_after_ms, own_share, key of the webhook-id that
 -- is spent with it (or ''), mark, seconds, list of its first message (or ''), message, then the record's fields and values.
--- Returns {'new', position, estimate, accepted_at}, {'replay', position, estimate, record}, {'conflict'},
+-- Returns {'new', position, estimate, accepted_at, 1 if the message was sent}, {'replay', position, estimate, record}, {'conflict'},
 -- {'full', waiting}, {'late'} or {'spent'}.
 local id, client, priority, fingerprint, max_queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local worker_alive_ms, not_after_ms, own_share = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local spent, mark, seconds, list, message = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 -- Redis was frozen meanwhile, and the caller has been told that nothing was accepted.
-if now > tonumber(ARGV[7]) then return {'late'} end
-if ARGV[9] ~= '' and not redis.call('SET', ARGV[9], ARGV[10], 'NX', 'EX', ARGV[11]) then
+if now > not_after_ms then return {'late'} end
+if spent ~= '' and not redis.call('SET', spent, mark, 'NX', 'EX', seconds) then
   -- The same call again, whose answer was lost on its way, has left its own mark.
-  if redis.call('GET', ARGV[9]) ~= ARGV[10] then return {'spent'} end
+  if redis.call('GET', spent) ~= mark then return {'spent'} end
 end
 local known = get(id, 'fingerprint', 'answer_position', 'answer_estimate')
 if known[1] then
@@ -18,7 +20,7 @@ end
 local queued = redis.call('ZCARD', 'coop:jobs:all:queued')
 -- A client that has few jobs waiting is let in all the same: others cannot fill the queue against it.
 local own = 'coop:jobs:client:' .. client .. ':queued'
-if queued >= max_queue and redis.call('ZCARD', own) >= tonumber(ARGV[8]) then return {'full', queued} end
+if queued >= max_queue and redis.call('ZCARD', own) >= own_share then return {'full', queued} end
 
 local ahead = 0
 for _, each in ipairs({'high', 'normal', 'low'}) do
@@ -29,7 +31,7 @@ end
 local slots = 0
 local load = redis.call('HGETALL', 'coop:slots')
 for i = 1, #load, 2 do
-  if tonumber(redis.call('ZSCORE', 'coop:workers', load[i]) or 0) >= now - tonumber(ARGV[6]) then
+  if tonumber(redis.call('ZSCORE', 'coop:workers', load[i]) or 0) >= now - worker_alive_ms then
     slots = slots + tonumber(string.match(load[i + 1], '%d+'))
   end
 end
@@ -41,6 +43,6 @@ set(id, 'id', id, 'client', client, 'priority', priority, 'fingerprint', fingerp
 index(id, client, now, nil, 'queued')
 redis.call('ZADD', waiting_key('metadata', priority), now, id)
 -- The job is kept already: a message that cannot be sent is left to the reaper.
-if ARGV[12] ~= '' then redis.pcall('LPUSH', ARGV[12], ARGV[13]) end
+local sent = list ~= '' and type(redis.pcall('LPUSH', list, message)) == 'number'
 publish(id)
-return {'new', ahead, estimate, now}
+return {'new', ahead, estimate, now, sent and 1 or 0}

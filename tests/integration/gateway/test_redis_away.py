@@ -66,12 +66,15 @@ def test_a_redis_that_would_lose_jobs_is_not_ready(app: Flask, server: RedisServ
     assert "appendonly" in told["detail"]
 
 
-def test_a_job_whose_message_cannot_be_sent_is_accepted_all_the_same(caller: Caller, server: RedisServer) -> None:
+def test_a_job_whose_message_cannot_be_sent_is_accepted_all_the_same_and_the_log_says_so(
+    caller: Caller, server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     with redis.Redis.from_url(server.url) as client:
         client.set("coop.metadata\x06\x165", "not a list")  # the broker's push fails, the record does not
 
     assert caller.submit("r1").status_code == 202
     assert caller.get("/api/jobs/r1").get_json()["status"] == "queued"
+    assert "messages are left to the reaper" in capsys.readouterr().out
 
 
 def test_what_was_counted_meanwhile_is_added_later(app: Flask, server: RedisServer) -> None:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import redis
+import requests
 
 from api.greenlets import run_view
 from api.shared_redis import Lane, SharedRedis
 from coop.redis_client import FAST_TIMEOUT_SECONDS, connect_fast_as, connect_fast_async
 from coop.sdk import CoopError
+from coop.settings import SettingsError
 from tests.support.gateway import VIDEO, served_on
 from tests.support.jobs import settings_of
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, Sentinel
+from tests.support.tcp_proxy import TcpProxy
+
+T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, T]], T]
 
 
 @pytest.fixture
@@ -33,49 +44,63 @@ class _Counted(Lane):
 
     batches: list[int]
 
-    async def _sent(self, commands: list[bytes]) -> list[Any]:
+    async def _sent(self, commands: list[bytes], end: float) -> list[Any]:
         self.batches.append(len(commands))
-        return await super()._sent(commands)
+        return await super()._sent(commands, end)
 
 
-def asked(server: RedisServer, *views: Callable[[SharedRedis], Any]) -> tuple[list[Any], list[int]]:
-    """What the views return or raise, all at once on one event loop, and the sizes of the batches."""
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, T]], T]:
+    """`asyncio.run`, and uvloop's where it is: they differ in what they raise."""
+    if request.param == "asyncio":
+        return asyncio.run
+    run_on_uvloop: Callable[[Coroutine[Any, Any, T]], T] = pytest.importorskip("uvloop").run
+    return run_on_uvloop
 
-    async def scene() -> tuple[list[Any], list[int]]:
-        settings = settings_of(server.url)
-        with connect_fast_as(SharedRedis, settings) as client:
-            lane = client.lane = _Counted(partial(connect_fast_async, settings))
-            lane.batches = []
-            answers = await asyncio.gather(*(run_view(view, client) for view in views), return_exceptions=True)
+
+@asynccontextmanager
+async def shared(url: str) -> AsyncIterator[tuple[SharedRedis, _Counted]]:
+    """A client with a lane, to be used by views on the present loop."""
+    settings = settings_of(url)
+    with connect_fast_as(SharedRedis, settings) as client:
+        lane = client.lane = _Counted(partial(connect_fast_async, settings))
+        lane.batches = []
+        try:
+            yield client, lane
+        finally:
             await lane.close()
-            return list(answers), lane.batches
-
-    return asyncio.run(scene())
 
 
-def test_what_is_asked_at_once_goes_together(server: RedisServer) -> None:
+async def asked(url: str, *views: Callable[[SharedRedis], Any]) -> tuple[list[Any], list[int]]:
+    """What the views return or raise, all at once, and the sizes of the batches."""
+    async with shared(url) as (client, lane):
+        answers = await asyncio.gather(*(run_view(view, client) for view in views), return_exceptions=True)
+        return list(answers), lane.batches
+
+
+def test_what_is_asked_at_once_goes_together(server: RedisServer, run: Run) -> None:
     def ask(number: int, client: SharedRedis) -> int:
         client.set(f"k{number}", number)
         return int(client.get(f"k{number}") or -1)
 
-    answers, batches = asked(server, *(partial(ask, number) for number in range(50)))
+    answers, batches = run(asked(server.url, *(partial(ask, number) for number in range(50))))
 
     assert answers == list(range(50))
     assert batches == [50, 50]
 
 
-def test_a_command_that_fails_fails_alone(server: RedisServer) -> None:
+def test_a_command_that_fails_fails_alone(server: RedisServer, run: Run) -> None:
     def wrong(client: SharedRedis) -> Any:
         client.set("text", "x")
         return client.lpush("text", "y")
 
-    answers, _ = asked(server, wrong, lambda client: client.ping(), lambda client: client.incr("n"))
+    answers, _ = run(asked(server.url, wrong, lambda client: client.ping(), lambda client: client.incr("n")))
 
     assert isinstance(answers[0], redis.ResponseError)
     assert answers[1:] == [True, 1]
 
 
-def test_scripts_and_pipelines_go_the_same_way(server: RedisServer) -> None:
+def test_scripts_and_pipelines_go_the_same_way(server: RedisServer, run: Run) -> None:
     def script(client: SharedRedis) -> Any:
         run = client.register_script("return ARGV[1]")
         client.script_flush()
@@ -93,38 +118,40 @@ def test_scripts_and_pipelines_go_the_same_way(server: RedisServer) -> None:
             commands.lpush("b", "y")
             return commands.execute()
 
-    def transaction(client: SharedRedis) -> Any:
-        with client.pipeline() as commands:
-            commands.set("c", 1)
-            commands.incr("c")
-            return commands.execute()
-
-    answers, _ = asked(server, script, pipeline, failing_pipeline, transaction)
+    answers, _ = run(asked(server.url, script, pipeline, failing_pipeline, lambda client: client.pipeline()))
 
     assert answers[0] == b"said"
     assert answers[1] == [True, {}]
     assert isinstance(answers[2], redis.ResponseError)
-    assert answers[3] == [True, 2]
+    assert isinstance(answers[3], RuntimeError)  # a transaction, which would need a connection of its own
 
 
-def test_a_request_that_is_given_up_takes_no_answer_from_others(server: RedisServer) -> None:
+def test_what_only_reads_is_asked_once_for_all_who_ask_the_same(server: RedisServer, run: Run) -> None:
+    def ask(client: SharedRedis) -> Any:
+        return client.register_script("#!lua flags=no-writes\nreturn redis.call('GET', 'k')")()
+
+    def count(client: SharedRedis) -> Any:
+        return client.register_script("#!lua\nreturn redis.call('INCR', 'n')")()
+
+    answers, batches = run(asked(server.url, *[ask] * 5, *[count] * 5))
+
+    assert answers == [None] * 5 + [1, 2, 3, 4, 5]
+    assert max(batches) == 6  # one for all readers, and five
+
+
+def test_a_request_that_is_given_up_takes_no_answer_from_others(server: RedisServer, run: Run) -> None:
     async def scene() -> Any:
-        settings = settings_of(server.url)
-        with connect_fast_as(SharedRedis, settings) as client:
-            lane = client.lane = Lane(partial(connect_fast_async, settings))
+        async with shared(server.url) as (client, _):
             given_up = asyncio.create_task(run_view(client.get, "a"))
             other = asyncio.create_task(run_view(client.ping))
             await asyncio.sleep(0)
             given_up.cancel()
-            found = await other
-            again = await run_view(client.echo, "still in step")
-            await lane.close()
-            return found, again
+            return await other, await run_view(client.echo, "still in step")
 
-    assert asyncio.run(scene()) == (True, b"still in step")
+    assert run(scene()) == (True, b"still in step")
 
 
-def test_a_restarted_redis_is_found_again(server: RedisServer) -> None:
+def test_a_restarted_redis_is_found_again(server: RedisServer, run: Run) -> None:
     def across(client: SharedRedis) -> Any:
         client.ping()
         server.kill()
@@ -133,14 +160,69 @@ def test_a_restarted_redis_is_found_again(server: RedisServer) -> None:
         server.start()
         return client.ping()
 
-    assert asked(server, across)[0] == [True]
+    assert run(asked(server.url, across))[0] == [True]
 
 
-def test_nobody_waits_behind_those_who_wait_for_a_frozen_redis(server: RedisServer) -> None:
+def test_a_connection_that_was_reset_is_replaced_without_a_word(server: RedisServer, run: Run) -> None:
+    with TcpProxy(server.port) as proxy:
+
+        def across(client: SharedRedis) -> Any:
+            client.ping()
+            proxy.reset()
+            return [client.ping() for _ in range(3)]
+
+        assert run(asked(f"redis://127.0.0.1:{proxy.port}/0", across))[0] == [[True] * 3]
+
+
+def test_what_keeps_the_lane_from_connecting_is_told_as_redis_being_away(run: Run) -> None:
+    async def scene() -> list[Any]:
+        def connect() -> Any:
+            raise SettingsError("nowhere to connect to")
+
+        with connect_fast_as(SharedRedis, settings_of("redis://127.0.0.1:1/0")) as client:
+            client.lane = Lane(connect)
+            return list(await asyncio.gather(*(run_view(client.ping) for _ in range(3)), return_exceptions=True))
+
+    answers = run(scene())
+
+    assert [(type(answer), str(answer)) for answer in answers] == [(redis.ConnectionError, "nowhere to connect to")] * 3
+
+
+def test_the_connection_keeps_nothing_of_the_first_request(server: RedisServer, run: Run) -> None:
+    secret: ContextVar[object] = ContextVar("secret")
+
+    class Secret:
+        pass
+
+    async def scene() -> bool:
+        async with shared(server.url) as (client, _):
+
+            def view() -> weakref.ref[Secret]:
+                held = Secret()
+                secret.set(held)
+                client.ping()
+                return weakref.ref(held)
+
+            found = await run_view(view)
+            gc.collect()
+            return found() is None
+
+    assert run(scene())
+
+
+def test_sentinels_that_are_gone_are_passed_over_in_time(server: RedisServer, tmp_path: Path, run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, Sentinel(tmp_path / "sentinel", server) as sentinel:
+        gone = f"127.0.0.1:1,127.0.0.1:{silent.getsockname()[1]}"
+        url = sentinel.url.replace("sentinel://", f"sentinel://{gone},")
+
+        answers, _ = run(asked(url, lambda client: client.ping()))
+
+    assert answers == [True]
+
+
+def test_nobody_waits_behind_those_who_wait_for_a_frozen_redis(server: RedisServer, run: Run) -> None:
     async def scene() -> tuple[list[Any], float]:
-        settings = settings_of(server.url)
-        with connect_fast_as(SharedRedis, settings) as client:
-            lane = client.lane = Lane(partial(connect_fast_async, settings))
+        async with shared(server.url) as (client, lane):
             await run_view(client.ping)
             server.pause()
             began = time.monotonic()
@@ -152,13 +234,26 @@ def test_nobody_waits_behind_those_who_wait_for_a_frozen_redis(server: RedisServ
             answers = await asyncio.gather(first, *others, return_exceptions=True)
             took = time.monotonic() - began
             server.resume()
-            await lane.close()
             return list(answers), took
 
-    answers, took = asyncio.run(scene())
+    answers, took = run(scene())
 
     assert [type(answer) for answer in answers] == [redis.TimeoutError] * 4
     assert took < 2 * FAST_TIMEOUT_SECONDS
+
+
+def test_a_gateway_whose_redis_is_frozen_still_answers_what_needs_none(server: RedisServer, tmp_path: Path) -> None:
+    with served_on(server.url, tmp_path) as served, ThreadPoolExecutor(1) as thread:
+        served.client.submit(VIDEO, request_id="before")
+        server.pause()
+        submission = thread.submit(_code_of_submit, served.client, 1)
+        alive = [requests.get(f"{served.url}/health/live", timeout=5).status_code for _ in range(3)]
+        was_waiting = not submission.done()
+        server.resume()
+        submission.result(10)
+
+    assert alive == [200] * 3
+    assert was_waiting
 
 
 def test_many_callers_of_a_redis_that_is_away_are_told_so_and_then_served(server: RedisServer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections import Counter
@@ -12,7 +13,7 @@ from flask import Flask
 
 from api.limits import FAILURES_PER_MINUTE, PUBLIC_PER_MINUTE
 from api.rate_windows import RedisWindows
-from tests.support.gateway import SUBMIT, Caller, app_on, caller_on, problem, services_of
+from tests.support.gateway import SUBMIT, Caller, app_on, caller_on, problem, services_of, submission
 from tests.support.redis_server import RedisServer
 
 STANDING = re.compile(r'"([\w-]+)";r=(\d+);t=(\d+)')
@@ -126,7 +127,13 @@ def test_an_address_that_fails_too_often_is_told_so_and_good_requests_go_on(app:
 
 def test_failures_of_every_kind_count_together(app: Flask, caller: Caller) -> None:
     bound = caller_on(app, "bound", networks=["192.0.2.0/24"])
+    submitted = ("POST", SUBMIT, json.dumps(submission("r1")).encode())
+    cancelled = ("DELETE", "/api/jobs/r1", b"")
+    used = {request: caller.signature(*request) for request in (submitted, cancelled)}
+    assert [caller.send(*request, headers=used[request]).status_code for request in used] == [202, 200]
     kinds = [
+        lambda: caller.send(*submitted, headers=used[submitted]),
+        lambda: caller.send(*cancelled, headers=used[cancelled]),
         lambda: caller.get("/api/jobs", Authorization=""),
         lambda: caller.get("/api/jobs", Authorization="Bearer wrong"),
         lambda: caller.send("POST", SUBMIT, b"{}", signed=False),
