@@ -41,6 +41,7 @@ class RedisWindows(Storage):
         self._take = self._redis.register_script(_TAKE)
         # Several of one key when they ran out for some at the same moment; none is thrown away.
         self._portions: defaultdict[str, list[_Portion]] = defaultdict(list)
+        self._taking: set[str] = set()
         self._lock = threading.Lock()
         self._dealt = threading.local()
 
@@ -53,8 +54,17 @@ class RedisWindows(Storage):
         with self._lock:
             count = self._deal(key)
         if count is None:
-            size = max(1, limit_of(key) // _PORTIONS)
-            last, milliseconds_left = self._take(keys=[_redis_key(key)], args=[size, expiry])
+            with self._lock:
+                # One takes a portion at a time. Who comes meanwhile takes a single number: a hundred portions for a
+                # hundred requests that came at once would be the whole window.
+                is_first = key not in self._taking
+                self._taking.add(key)
+            size = max(1, limit_of(key) // _PORTIONS) if is_first else 1
+            try:
+                last, milliseconds_left = self._take(keys=[_redis_key(key)], args=[size, expiry])
+            finally:
+                if is_first:
+                    self._taking.discard(key)
             with self._lock:
                 self._forget_ended()
                 count = int(last) - size + 1

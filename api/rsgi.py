@@ -92,12 +92,11 @@ class Gateway:
 
 
 def _is_brief(environ: dict[str, Any]) -> bool:
-    """Whether a request is answered after a few round trips to Redis, and little else: it would hold a loop up for no
-    longer than the switch between two threads takes."""
-    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-    if method == "POST":
-        return bool(path == "/api/process-video" and "HTTP_PREFER" not in environ)
-    return bool(method == "GET" and path.startswith("/api/jobs/") and path.count("/") == 3)
+    """Whether a request is answered after two short round trips to Redis, and little else: it holds a loop up for no
+    longer than the switch between two threads takes. Reading a job is not: one with a long transcript would keep all
+    others waiting that share the way to Redis."""
+    is_submission = environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] == "/api/process-video"
+    return is_submission and "HTTP_PREFER" not in environ
 
 
 class _Head:

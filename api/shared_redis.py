@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any, cast
@@ -20,6 +21,8 @@ from coop.redis_client import FAST_TIMEOUT_SECONDS
 log = get_logger(__name__)
 
 Futures = list[asyncio.Future[Any]]
+Batch = deque[tuple[bytes, Futures]]
+"""Packed commands, each with those who wait for its answer."""
 
 
 class Lane:
@@ -34,7 +37,7 @@ class Lane:
         self._connect = connect
         self._client: async_redis.Redis | None = None
         self._connection: AbstractConnection | None = None
-        self._waiting: list[tuple[bytes, Futures]] = []
+        self._waiting: Batch = deque()
         self._shared: dict[bytes, Futures] = {}
         self._waiting_since = 0.0
         self._runner: asyncio.Task[None] | None = None
@@ -65,51 +68,51 @@ class Lane:
             await client.aclose()
 
     async def _run(self) -> None:
-        batch: list[tuple[bytes, Futures]] = []
+        batch: Batch = deque()
         try:
             while self._waiting:
                 end = self._waiting_since + FAST_TIMEOUT_SECONDS
                 batch = self._take()
                 try:
-                    answers = await self._sent([command for command, _ in batch], end)
+                    await self._sent(batch, end)
                 except Exception as error:  # noqa: BLE001  # whatever it is, nobody may be left waiting for an answer
                     # Who came meanwhile has waited as well: one after the other they would wait beyond their time.
-                    batch += self._take()
-                    answers = [_as_redis_error(error) for _ in batch]
-                for (_, futures), answer in zip(batch, answers, strict=True):
-                    _settle(futures, answer)
-                batch = []
+                    for _, futures in (*batch, *self._take()):
+                        _settle(futures, _as_redis_error(error))
         finally:
             self._runner = None
-            for _, futures in batch + self._take():  # none, unless this task was ended: nobody is left waiting
+            for _, futures in (*batch, *self._take()):  # none, unless this task was ended: nobody is left waiting
                 for future in futures:
                     future.cancel()
 
-    def _take(self) -> list[tuple[bytes, Futures]]:
-        taken, self._waiting = self._waiting, []
+    def _take(self) -> Batch:
+        taken, self._waiting = self._waiting, deque()
         self._shared = {}
         return taken
 
-    async def _sent(self, commands: list[bytes], end: float) -> list[Any]:
-        """The answers, errors that Redis told among them; `end` is of the loop's clock. Raises redis.RedisError."""
+    async def _sent(self, batch: Batch, end: float) -> None:
+        """Have a batch answered, and leave in it what was not. `end`: of the loop's clock. Raises redis.RedisError."""
         try:
             async with asyncio.timeout_at(end):
                 try:
-                    return await self._exchange(commands)
+                    await self._exchange(batch)
                 except redis.TimeoutError:
                     raise
                 except redis.ConnectionError:  # Redis was restarted since; each command bears being sent twice
-                    return await self._exchange(commands)
+                    await self._exchange(batch)
         except TimeoutError as error:
             raise redis.TimeoutError("Redis does not answer in time") from error
 
-    async def _exchange(self, commands: list[bytes]) -> list[Any]:
+    async def _exchange(self, batch: Batch) -> None:
         try:
             if self._connection is None:
                 self._client = self._client or self._connect()
                 self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-            await self._connection.send_packed_command(commands)
-            return [await _answer(self._connection) for _ in commands]
+            await self._connection.connect()  # if need be; this asks the Sentinels anew, which sending does not
+            await self._connection.send_packed_command([command for command, _ in batch])
+            while batch:
+                answer = await _answer(self._connection)
+                _settle(batch.popleft()[1], answer)
         except BaseException as error:
             # What was sent may be answered yet: nobody may take that for an answer to something else.
             if self._connection:

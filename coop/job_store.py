@@ -49,7 +49,7 @@ from coop.webhooks import SPENT_ID_SECONDS, Spending, replayed
 WORKER_ALIVE_SECONDS = 20
 """A worker that has not been heard of for so long does not count among the machines."""
 
-ACCEPT_WITHIN_SECONDS = 2.0
+ACCEPT_WITHIN_SECONDS = 1.4
 """The gateway has answered 503 by then; a Redis that was frozen meanwhile must not accept the job after all."""
 
 Reason = Literal["due", "crashed", "lost"]

@@ -15,11 +15,6 @@ def asked(method: str, path: str, **headers: str) -> dict[str, str]:
     return {"REQUEST_METHOD": method, "PATH_INFO": path, **headers}
 
 
-@pytest.mark.parametrize("path", ["/api/jobs/r1", "/api/jobs/a:1", "/api/jobs/"])
-def test_one_job_is_read_on_the_loop(path: str) -> None:
-    assert _is_brief(asked("GET", path))
-
-
 def test_a_submission_is_taken_on_the_loop_unless_it_asks_to_be_held() -> None:
     assert _is_brief(asked("POST", "/api/process-video"))
     assert not _is_brief(asked("POST", "/api/process-video", HTTP_PREFER="wait=30"))
@@ -29,6 +24,7 @@ def test_a_submission_is_taken_on_the_loop_unless_it_asks_to_be_held() -> None:
     ("method", "path"),
     [
         ("GET", "/api/jobs"),
+        ("GET", "/api/jobs/r1"),
         ("GET", "/api/jobs/r1/events"),
         ("GET", "/api/jobs/r1/transcript.srt"),
         ("POST", "/api/jobs/r1/retry"),
