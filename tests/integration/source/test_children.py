@@ -174,15 +174,18 @@ def test_an_idle_child_is_ended(make_child: MakeChild) -> None:
 
 @pytest.mark.skipif(not can_fork(), reason="where children are not forked, a new one takes seconds")
 def test_idle_children_of_yt_dlp_end_soon_where_new_ones_are_forked(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, temporary_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ytdlp, "FORKED_IDLE_SECONDS", 0.2)
     own = settings.model_copy(update={"sites": ("youtube",)})
+    before = set(os.listdir(temporary_files))
     ytdlp.check_sites(own, Deadline(60))
-    pool = ytdlp._tool(own)._pool
+    nursery = ytdlp._tool(own)._nursery
+    assert nursery
+    parent = psutil.Process(nursery.pid)
 
-    assert eventually(lambda: pool.idle_pids() == [])
-    assert ytdlp.check_sites(own, Deadline(60))
+    # Its folder goes last.
+    assert eventually(lambda: parent.children() == [] and set(os.listdir(temporary_files)) == before)
 
 
 def test_requests_at_once_get_a_child_each(make_child: MakeChild) -> None:
