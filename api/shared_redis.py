@@ -66,6 +66,10 @@ class Lane:
         client, self._client, self._connection = self._client, None, None
         if client:
             await client.aclose()
+            # redis-py leaves those to the Sentinels open.
+            manager = getattr(client.connection_pool, "sentinel_manager", None)
+            for sentinel in manager.sentinels if manager else ():
+                await sentinel.aclose()
 
     async def _run(self) -> None:
         batch: Batch = deque()

@@ -20,6 +20,7 @@ import redis
 import requests
 
 from api.greenlets import run_view
+from api.rate_windows import RedisWindows
 from api.shared_redis import Batch, Lane, SharedRedis
 from coop.redis_client import FAST_TIMEOUT_SECONDS, connect_fast_as, connect_fast_async
 from coop.sdk import CoopError
@@ -218,6 +219,20 @@ def test_sentinels_that_are_gone_are_passed_over_in_time(server: RedisServer, tm
         answers, _ = run(asked(url, lambda client: client.ping()))
 
     assert answers == [True]
+
+
+def test_requests_that_come_at_once_take_no_more_of_a_rate_than_they_are(server: RedisServer, run: Run) -> None:
+    key, at_once = "shop/route/60000/1/minute", 300
+
+    async def scene() -> list[int]:
+        async with shared(server.url) as (client, _):
+            windows = RedisWindows(client)
+            return list(await asyncio.gather(*(run_view(windows.incr, key, 60) for _ in range(at_once))))
+
+    numbers = run(scene())
+
+    assert len(set(numbers)) == at_once
+    assert max(numbers) <= 2 * at_once  # of which one portion is kept for those who come next
 
 
 def test_nobody_waits_behind_those_who_wait_for_a_frozen_redis(server: RedisServer, run: Run) -> None:
