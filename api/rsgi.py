@@ -2,8 +2,8 @@
 
 Under granian's WSGI a thread reads the body for as long as the caller takes to send it, so that a few hundred callers
 who send a byte now and then keep everybody out. Here the event loop reads bodies, within a size and a time, and a held
-request learns when its caller has gone. The event loop also answers what is asked most and takes least; threads answer
-what is held or takes its time.
+request learns when its caller has gone. The event loop also answers plain submissions, of which many come at once and
+none takes long; threads answer all else.
 """
 
 from __future__ import annotations
