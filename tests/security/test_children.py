@@ -193,7 +193,10 @@ def test_an_ffmpeg_whose_worker_was_killed_ends_as_well(way: str) -> None:
 
         def programs() -> list[psutil.Process]:
             found = psutil.Process(worker.pid).children()
-            return [each for each in found if "ffmpeg" in Path(each.exe()).name]
+            try:
+                return [each for each in found if "ffmpeg" in Path(each.exe()).name]
+            except psutil.Error:  # one that asked which tools there are, and has just ended
+                return []
 
         (program,) = eventually(programs, what="ffmpeg")
         worker.kill()
