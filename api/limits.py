@@ -42,8 +42,7 @@ class Limits:
 
     def count_client(self, client: Client) -> None:
         """Count a client's request at its route. Raises Problem `rate_limited`."""
-        limit = _a_minute(client.rate or self._default_rate, "client")
-        g.limit = self._count("client", limit, client.name, str(request.endpoint))
+        g.limit = self._count("client", client.rate or self._default_rate, client.name, str(request.endpoint))
         if g.limit.is_passed:
             raise g.limit.problem()
 
@@ -55,8 +54,7 @@ class Limits:
 
     def count_failure(self, reason: Problem) -> Problem:
         """Count a failed authentication. Returns what is to be told: `reason`, or `rate_limited` after too many."""
-        limit = _a_minute(FAILURES_PER_MINUTE, "failed-authentication")
-        g.limit = self._count("failed-authentication", limit, bucket_of(g.address))
+        g.limit = self._count("failed-authentication", FAILURES_PER_MINUTE, bucket_of(g.address))
         return g.limit.problem() if g.limit.is_passed else reason
 
     def standing(self) -> Standing:
@@ -67,10 +65,11 @@ class Limits:
         counted: Standing = g.limit
         return counted
 
-    def _count(self, policy: str, limit: RateLimitItem, *who: str) -> Standing:
+    def _count(self, policy: str, amount: int, *who: str) -> Standing:
+        limit = _a_minute(amount, policy)
         is_passed = not self._windows.hit(limit, *who)
         stats = self._windows.get_window_stats(limit, *who)
-        return Standing(policy, limit.amount, stats.remaining, stats.reset_time, is_passed)
+        return Standing(policy, amount, stats.remaining, stats.reset_time, is_passed)
 
 
 @lru_cache(maxsize=1024)  # one for each rate that was given to a client

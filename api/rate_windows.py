@@ -53,12 +53,12 @@ class RedisWindows(Storage):
         """The number of this request in its window, from 1. `amount` is always 1 here."""
         with self._lock:
             count = self._deal(key)
-        if count is None:
-            with self._lock:
-                # One takes a portion at a time. Who comes meanwhile takes a single number: a hundred portions for a
-                # hundred requests that came at once would be the whole window.
-                is_first = key not in self._taking
+            # One takes a portion at a time. Who comes meanwhile takes a single number: a hundred portions for a hundred
+            # requests that came at once would be the whole window.
+            is_first = count is None and key not in self._taking
+            if is_first:
                 self._taking.add(key)
+        if count is None:
             size = max(1, limit_of(key) // _PORTIONS) if is_first else 1
             try:
                 last, milliseconds_left = self._take(keys=[_redis_key(key)], args=[size, expiry])

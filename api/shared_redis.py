@@ -79,7 +79,9 @@ class Lane:
                 batch = self._take()
                 try:
                     await self._sent(batch, end)
-                except Exception as error:  # noqa: BLE001  # whatever it is, nobody may be left waiting for an answer
+                except Exception as error:  # whatever it is, nobody may be left waiting for an answer
+                    if not isinstance(error, redis.RedisError):
+                        log.exception("the way to Redis failed")
                     # Who came meanwhile has waited as well: one after the other they would wait beyond their time.
                     for _, futures in (*batch, *self._take()):
                         _settle(futures, _as_redis_error(error))
@@ -100,8 +102,6 @@ class Lane:
             async with asyncio.timeout_at(end):
                 try:
                     await self._exchange(batch)
-                except redis.TimeoutError:
-                    raise
                 except redis.ConnectionError:  # Redis was restarted since; each command bears being sent twice
                     await self._exchange(batch)
         except TimeoutError as error:
@@ -200,7 +200,6 @@ def _as_redis_error(error: Exception) -> redis.RedisError:
     """One of its own for each who waits: they are raised side by side."""
     if isinstance(error, redis.RedisError):
         return type(error)(*error.args)
-    log.error("the way to Redis failed", exc_info=error)
     return redis.ConnectionError(str(error))
 
 

@@ -17,8 +17,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from coop.chain_messages import message_of
-from coop.job_store import JobStore, Posting
-from coop.jobs import Job, Priority, Stage
+from coop.job_store import JobStore, NewJob, Posting
+from coop.jobs import Job, Priority, Stage, job_id_of
 from coop.logs import get_logger
 from coop.redis_address import client_of
 from coop.redis_client import WORKER_TIMEOUT_SECONDS, redis_url
@@ -80,9 +80,10 @@ def close() -> None:
     _publisher.close()
 
 
-def first_message(job_id: str, priority: Priority) -> Posting:
+def first_message(new: NewJob) -> Posting:
     """The message of a new job's first stage, for `JobStore.accept` to send."""
-    return Posting(list_of(Stage.METADATA, priority), message_of(job_id, 1, Stage.METADATA, priority))
+    job_id = job_id_of(new.client, new.request_id)
+    return Posting(list_of(Stage.METADATA, new.priority), message_of(job_id, 1, Stage.METADATA, new.priority))
 
 
 def enqueue(job: Job) -> None:

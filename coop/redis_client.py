@@ -12,7 +12,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 from coop.embedded_redis import running_url
-from coop.redis_address import async_client_of, client_of_kind
+from coop.redis_address import async_client_of, client_of, client_of_kind
 from coop.settings import Settings, SettingsError
 
 # What a caller of the gateway may be kept waiting for, and what a worker on a home line bears with.
@@ -50,7 +50,7 @@ def connect_fast_async(settings: Settings) -> async_redis.Redis:
 def connect(settings: Settings) -> redis.Redis:
     """A client with a pool of its own; answers are bytes. Commands are retried, so they must bear being run twice."""
     retry = Retry(ExponentialBackoff(cap=1, base=0.05), 2)
-    return client_of_kind(redis.Redis, redis_url(settings), retry=retry, **_options(WORKER_TIMEOUT_SECONDS))
+    return client_of(redis_url(settings), retry=retry, **_options(WORKER_TIMEOUT_SECONDS))
 
 
 def _options(timeout_seconds: float) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from coop.documents import Accepted, SubmitRequest
 from coop.egress import check_url
 from coop.errors import JobError, Problem
 from coop.job_store import Acceptance, NewJob
-from coop.jobs import job_id_of
 from coop.logs import get_logger
 from coop.queue import first_message
 
@@ -42,9 +41,8 @@ def process_video() -> Response:
         spend()  # what is refused uses its signature up as well
         raise
     new = _new_job(asked, client())
-    posting = first_message(job_id_of(new.client, new.request_id), new.priority)
     with failures_counted():
-        accepted = services().store.accept(new, posting, spending())
+        accepted = services().store.accept(new, first_message(new), spending())
     if not accepted.is_replay:
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)
     if not accepted.is_posted:

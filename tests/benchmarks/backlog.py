@@ -6,7 +6,7 @@ import time
 from urllib.parse import urlsplit
 
 from coop.job_store import JobStore
-from coop.jobs import JobStatus, Priority, job_id_of
+from coop.jobs import JobStatus, Priority
 from coop.queue import first_message
 from tests.benchmarks import load, rig, stand_ins
 from tests.benchmarks.figures import Figure, median
@@ -48,7 +48,7 @@ def run(quick: bool = False) -> list[Figure]:
 
 def _accept(store: JobStore, name: str, priority: Priority = Priority.NORMAL) -> str:
     new = new_job(name, client=_CLIENT, video_url=_URL, callback_url=_CALLBACK, fingerprint="f" * 64, priority=priority)
-    return store.accept(new, first_message(job_id_of(_CLIENT, name), priority)).job.id
+    return store.accept(new, first_message(new)).job.id
 
 
 def _memory(bench: Rig) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from coop.job_store import JobStore
-from coop.jobs import job_id_of
 from coop.queue import first_message
 from tests.benchmarks import rig, stand_ins
 from tests.benchmarks.figures import Figure
@@ -43,7 +42,7 @@ def _videos_per_hour(workers: int, rounds: int) -> tuple[float, float]:
         began, cpu = time.monotonic(), cpu_seconds(bench.redis_pid, *bench.worker_pids)
         for number in range(videos):
             new = new_job(f"r{number}", video_url=_URL, callback_url=None)
-            store.accept(new, first_message(job_id_of(new.client, new.request_id), new.priority))
+            store.accept(new, first_message(new))
         _wait_for(bench, videos)
         took = time.monotonic() - began
         used = cpu_seconds(bench.redis_pid, *bench.worker_pids) - cpu

@@ -55,7 +55,7 @@ def test_a_new_job_is_told_as_its_record_says(store: JobStore) -> None:
 def test_a_job_and_its_first_message_are_one_step_and_a_replay_sends_none(
     store: JobStore, redis_client: redis.Redis
 ) -> None:
-    posting = first_message(JOB, Priority.NORMAL)
+    posting = first_message(new_job())
     first, again = (store.accept(new_job(), posting) for _ in range(2))
 
     assert (first.is_replay, again.is_replay) == (False, True)
