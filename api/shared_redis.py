@@ -145,45 +145,19 @@ class SharedRedis(redis.Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         if self.lane and may_wait():
-            return self.parse_response(self.asked(args), args[0], **options)  # type: ignore[no-untyped-call]
+            return self.parse_response(self._asked(args), args[0], **options)  # type: ignore[no-untyped-call]
         return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> redis.client.Pipeline:
-        if not (self.lane and may_wait()):
-            return super().pipeline(transaction, shard_hint)
-        if transaction:
-            raise RuntimeError("a view on the event loop has no transactions: it shares its connection")
-        return _LanePipeline(self)
+        if self.lane and may_wait():
+            raise RuntimeError("a view on the event loop has no pipelines: what it asks goes in batches as it is")
+        return super().pipeline(transaction, shard_hint)
 
-    def asked(self, command: tuple[Any, ...]) -> _Coming:
+    def _asked(self, command: tuple[Any, ...]) -> _Coming:
         """The command is on its way."""
         packed = b"".join(self._packer.pack_command(*command))  # type: ignore[no-untyped-call]
         is_shared = command[0] == "EVALSHA" and command[1] in self._reading
         return _Coming(cast(Lane, self.lane).ask(packed, is_shared=is_shared))
-
-
-class _LanePipeline(redis.client.Pipeline):
-    """A pipeline, which is a part of the next batch."""
-
-    def __init__(self, client: SharedRedis) -> None:
-        super().__init__(client.connection_pool, client.response_callbacks, False, None)
-        self._shared = client
-
-    def execute(self, raise_on_error: bool = True) -> list[Any]:
-        commands = self.command_stack
-        self.reset()
-        coming = [(self._shared.asked(arguments), arguments[0], options) for arguments, options in commands]
-        answers = [self._parsed(*each) for each in coming]
-        for answer in answers if raise_on_error else ():
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
-
-    def _parsed(self, coming: _Coming, name: str, options: dict[str, Any]) -> Any:
-        try:
-            return self._shared.parse_response(coming, name, **options)  # type: ignore[no-untyped-call]
-        except redis.RedisError as error:
-            return error
 
 
 class _Coming:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Print the path of the newest usable Python, 3.11 to 3.14: from the PATH first, then the system's and pyenv's. One that was compiled
-# without optimizations, as pyenv does unless it is told to, comes last: it takes a sixth longer for everything.
+# Print the path of the newest usable Python, 3.11 to 3.14: from the PATH first, then the system's and pyenv's. One that
+# was compiled without optimizations, as pyenv does unless it is told to, comes last: it takes a sixth longer for all.
 usable() {
     "$1" -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1
 }
@@ -13,7 +13,8 @@ sys.exit(sys.base_prefix != "/usr" and "--enable-optimizations" not in made)' >/
 
 candidates() {
     for minor in 14 13 12 11; do
-        printf '%s\n' "python3.$minor" "/usr/bin/python3.$minor" "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python3
+        printf '%s\n' "python3.$minor" "/usr/bin/python3.$minor" \
+            "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python3
     done
     printf '%s\n' python3 python
 }

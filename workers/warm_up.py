@@ -81,8 +81,11 @@ def _can_wait(part: Part, settings: Settings) -> bool:
 
 
 def _do_all(parts: Iterable[Part], settings: Settings) -> None:
+    wrong: list[SettingsError] = []
     for part in parts:
-        _do(part, settings, [])
+        _do(part, settings, wrong)
+    for error in wrong:  # the worker is at work: jobs that need it fail, and say so
+        log.warning("not ready", error=str(error))
 
 
 def _do(part: Part, settings: Settings, wrong: list[SettingsError]) -> None:

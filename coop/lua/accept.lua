@@ -1,8 +1,8 @@
 #!lua
--- ARGV: id, client, priority, fingerprint, max_queue, worker_alive_ms, not_after_ms, own_share, key of the webhook-id that
--- is spent with it (or ''), mark, seconds, list of its first message (or ''), message, then the record's fields and values.
--- Returns {'new', position, estimate, accepted_at, 1 if the message was sent}, {'replay', position, estimate, record}, {'conflict'},
--- {'full', waiting}, {'late'} or {'spent'}.
+-- ARGV: id, client, priority, fingerprint, max_queue, worker_alive_ms, not_after_ms, own_share, key of the webhook-id
+-- that is spent with it (or ''), mark, seconds, list of its first message (or ''), message, then the record's fields and
+-- values. Returns {'new', position, estimate, accepted_at, 1 if the message was sent}, {'replay', position, estimate,
+-- record}, {'conflict'}, {'full', waiting}, {'late'} or {'spent'}.
 local id, client, priority, fingerprint, max_queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local worker_alive_ms, not_after_ms, own_share = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local spent, mark, seconds, list, message = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
