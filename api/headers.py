@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response
+from flask import Flask
 
-from api.services import services, services_of
+from api.limits import Limits
+from api.services import services_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,30 +35,27 @@ _TWO_YEARS = 2 * 365 * 24 * 3600
 
 
 def install(app: Flask) -> None:
-    app.after_request(_add_limits)
     always = dict(_ALWAYS)
-    if services_of(app).settings.base_url.startswith("https://"):
+    found = services_of(app)
+    if found.settings.base_url.startswith("https://"):
         always["Strict-Transport-Security"] = f"max-age={_TWO_YEARS}"
     # Around the app, where headers are a plain list: as Werkzeug's they cost fifteen times as much.
-    app.wsgi_app = _Always(app.wsgi_app, always)  # type: ignore[method-assign]  # Flask's own way to wrap an app
+    app.wsgi_app = _Headers(app.wsgi_app, always, found.limits)  # type: ignore[method-assign]  # Flask's way to wrap
 
 
-class _Always:
-    """WSGI middleware: these headers, unless the answer has one of that name."""
+class _Headers:
+    """WSGI middleware: `always`, unless the answer has one of that name, and where the caller stands in its limits."""
 
-    def __init__(self, app: WSGIApplication, headers: dict[str, str]) -> None:
+    def __init__(self, app: WSGIApplication, always: dict[str, str], limits: Limits) -> None:
         self._app = app
-        self._headers = [(name.lower(), (name, value)) for name, value in headers.items()]
+        self._always = [(name.lower(), (name, value)) for name, value in always.items()]
+        self._limits = limits
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, fields: list[tuple[str, str]], exc_info: OptExcInfo | None = None) -> Write:
             own = {name.lower() for name, _ in fields}
-            fields.extend(field for name, field in self._headers if name not in own)
+            fields.extend(field for name, field in self._always if name not in own)
+            fields.extend(self._limits.standing().headers())  # Flask begins its answer while it is in the request
             return start_response(status, fields, exc_info)
 
         return self._app(environ, start)
-
-
-def _add_limits(response: Response) -> Response:
-    response.headers.extend(services().limits.standing().headers())
-    return response

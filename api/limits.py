@@ -9,15 +9,12 @@ import math
 import threading
 import time
 from collections import Counter
-from functools import lru_cache
 
 import redis
 from flask import g, request
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.strategies import FixedWindowRateLimiter
 
 from api.peers import bucket_of
-from api.rate_windows import RedisWindows
+from api.rate_windows import WINDOW_SECONDS, RateWindows
 from coop.clients import Client
 from coop.errors import Problem
 
@@ -27,7 +24,6 @@ FAILURES_PER_MINUTE = 20
 PUBLIC_PER_MINUTE = 6_000
 """Requests of one address to what needs no key, at one gateway."""
 
-WINDOW_SECONDS = 60
 _UNREFUSED = frozenset({"health.live", "health.ready"})
 """What a load balancer asks is never refused: a stranger behind the same proxy could take the gateway out with it."""
 
@@ -38,7 +34,7 @@ class Limits:
     def __init__(self, redis_client: redis.Redis, default_rate: int) -> None:
         self._default_rate = default_rate
         self._strangers = _Strangers()
-        self._windows = FixedWindowRateLimiter(RedisWindows(redis_client))
+        self._windows = RateWindows(redis_client)
 
     def count_client(self, client: Client) -> None:
         """Count a client's request at its route. Raises Problem `rate_limited`."""
@@ -66,15 +62,8 @@ class Limits:
         return counted
 
     def _count(self, policy: str, amount: int, *who: str) -> Standing:
-        limit = _a_minute(amount, policy)
-        is_passed = not self._windows.hit(limit, *who)
-        stats = self._windows.get_window_stats(limit, *who)
-        return Standing(policy, amount, stats.remaining, stats.reset_time, is_passed)
-
-
-@lru_cache(maxsize=1024)  # one for each rate that was given to a client
-def _a_minute(amount: int, namespace: str) -> RateLimitItem:
-    return RateLimitItemPerMinute(amount, namespace=namespace)
+        number, ends_at = self._windows.count("/".join((policy, *who)), amount)
+        return Standing(policy, amount, max(0, amount - number), ends_at, is_passed=number > amount)
 
 
 class Standing:
@@ -87,11 +76,11 @@ class Standing:
         self.is_passed = is_passed
         self.seconds_left = max(1, math.ceil(ends_at - time.time()))
 
-    def headers(self) -> dict[str, str]:
-        return {
-            "RateLimit-Policy": f'"{self.policy}";q={self.amount};w={WINDOW_SECONDS}',
-            "RateLimit": f'"{self.policy}";r={self.remaining};t={self.seconds_left}',
-        }
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (
+            ("RateLimit-Policy", f'"{self.policy}";q={self.amount};w={WINDOW_SECONDS}'),
+            ("RateLimit", f'"{self.policy}";r={self.remaining};t={self.seconds_left}'),
+        )
 
     def problem(self) -> Problem:
         return Problem("rate_limited", f"At most {self.amount} a minute.", retry_after=self.seconds_left)

@@ -12,7 +12,7 @@ import redis
 from flask import Flask
 
 from api.limits import FAILURES_PER_MINUTE, PUBLIC_PER_MINUTE
-from api.rate_windows import RedisWindows
+from api.rate_windows import RateWindows
 from tests.support.gateway import SUBMIT, Caller, app_on, caller_on, problem, services_of, submission
 from tests.support.redis_server import RedisServer
 
@@ -90,11 +90,11 @@ def test_a_rate_holds_for_many_at_once(app: Flask) -> None:
 
 
 def test_a_high_limit_is_counted_in_portions_and_never_passed(redis_client: redis.Redis) -> None:
-    one, two = RedisWindows(redis_client), RedisWindows(redis_client)
-    key, limit = "LIMITER/shop/route/1000/1/minute", 1000
+    one, two = RateWindows(redis_client), RateWindows(redis_client)
+    limit = 1000
     before = redis_client.info("commandstats")["cmdstat_incrby"]["calls"] if _has_counted(redis_client) else 0
 
-    numbers = [(one, two)[turn % 2].incr(key, 60) for turn in range(2 * limit)]
+    numbers = [(one, two)[turn % 2].count("client/shop/route", limit)[0] for turn in range(2 * limit)]
     assert len(set(numbers)) == len(numbers)
     assert sum(number <= limit for number in numbers) == limit
     asked = redis_client.info("commandstats")["cmdstat_incrby"]["calls"] - before
