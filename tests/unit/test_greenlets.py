@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
@@ -87,6 +89,31 @@ def test_the_context_of_a_view_is_its_own() -> None:
         return list(await asyncio.gather(run_view(view, "a"), run_view(view, "b")))
 
     assert asyncio.run(scene()) == [("nobody's", "a"), ("nobody's", "b")]
+
+
+def test_a_view_finds_nothing_of_the_one_before_and_nothing_is_kept_of_it() -> None:
+    class Request:
+        pass
+
+    def view(_: Request, fails: bool) -> str:
+        before = _trace.get()
+        _trace.set("the last one's")
+        if fails:
+            raise LookupError("not there")
+        return before
+
+    async def scene() -> list[str]:
+        found = []
+        for fails in (False, True, False):
+            request = Request()
+            kept = weakref.ref(request)
+            with suppress(LookupError):
+                found.append(await run_view(view, request, fails))
+            del request
+            assert kept() is None
+        return found
+
+    assert asyncio.run(scene()) == ["nobody's", "nobody's"]
 
 
 def test_elsewhere_nothing_can_be_waited_for() -> None:
