@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import threading
 import uuid
 from functools import cache
@@ -22,7 +21,7 @@ from coop.jobs import STAGES, Priority, Stage
 
 # None is a part of anything else in a message. What fills them holds no character that JSON or repr() would escape.
 _JOB_ID, _RUN, _TAG, _BODY = "@job@", 2**52 + 1, "@tag@", "@body@"
-_HOLES = re.compile(f"({_JOB_ID}|{_RUN}|{_TAG}|{_BODY})")
+_HOLES = {_JOB_ID: "%(job_id)s", str(_RUN): "%(run)d", _TAG: "%(tag)s", _BODY: "%(body)s"}
 
 _making = threading.Lock()
 
@@ -30,19 +29,14 @@ _making = threading.Lock()
 def message_of(job_id: str, run: int, stage: Stage, priority: Priority) -> bytes:
     """What is pushed to the list of `stage` to have that run of a job go on from there to its end."""
     with _making:
-        head, body = _form_of(stage, priority)
-    values = {_JOB_ID: job_id, str(_RUN): str(run), _TAG: str(uuid.uuid4())}
-    values[_BODY] = base64.b64encode(_filled(body, values)).decode()
-    return _filled(head, values)
-
-
-def _filled(form: list[str], values: dict[str, str]) -> bytes:
-    return "".join(values.get(part, part) for part in form).encode()
+        head, body = _forms_of(stage, priority)
+    content = base64.b64encode((body % {"job_id": job_id, "run": run}).encode()).decode()
+    return (head % {"job_id": job_id, "run": run, "tag": uuid.uuid4(), "body": content}).encode()
 
 
 @cache
-def _form_of(stage: Stage, priority: Priority) -> tuple[list[str], list[str]]:
-    """The message around its body, and its body, each cut up at its holes."""
+def _forms_of(stage: Stage, priority: Priority) -> tuple[str, str]:
+    """The message around its body, and its body, for the operator `%`."""
     message = _sent_by_celery(stage, priority)
     content = json.loads(base64.b64decode(message["body"]))
     for step in content[2]["chain"] or ():
@@ -50,7 +44,7 @@ def _form_of(stage: Stage, priority: Priority) -> tuple[list[str], list[str]]:
     properties = {**message["properties"], "delivery_tag": _TAG}
     del properties["reply_to"]
     head = {**message, "body": _BODY, "properties": properties}
-    return _HOLES.split(_compact(head)), _HOLES.split(_compact(content))
+    return _form(head), _form(content)
 
 
 def _sent_by_celery(stage: Stage, priority: Priority) -> dict[str, Any]:
@@ -77,5 +71,8 @@ def _step(app: Celery, stage: Stage, priority: Priority) -> Signature:
     )
 
 
-def _compact(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+def _form(value: object) -> str:
+    text = json.dumps(value, separators=(",", ":")).replace("%", "%%")
+    for mark, hole in _HOLES.items():
+        text = text.replace(mark, hole)
+    return text
