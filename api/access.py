@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from flask import Response, request
+from flask import Response
 from werkzeug.datastructures import Headers, MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from api.auth import client
+from api.present import present
 from api.services import services
 from coop import job_documents
 from coop.documents import JobDocument
@@ -55,7 +56,7 @@ def _accepts(header: str, media_type: str) -> bool:
 
 def require_acceptable(media_type: str) -> None:
     """Raise Problem `not_acceptable` when the caller's Accept header rules `media_type` out."""
-    header = request.headers.get("Accept", "")
+    header = present().headers.get("Accept", "")
     accepts = _accepts if len(header) <= _LONGEST_KEPT else _accepts.__wrapped__
     if not accepts(header, media_type):
         raise Problem("not_acceptable", f"This address answers with {media_type}.")

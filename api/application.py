@@ -6,19 +6,29 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response
+from werkzeug.routing import MapAdapter
 
 from api import audit, auth, headers, problems
 from api.bodies import BODY_LIMIT_BYTES
+from api.present import ApiRequest, present
 from api.routes import docs, health, jobs, metrics, submit, transcripts
 from api.services import install, open_services, services
 from coop.settings import Settings
 
 
 class _App(Flask):
+    request_class = ApiRequest
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """There are no coroutines among the views and hooks, and Flask would look for them with each request."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes are found by path and method alone; Flask's own way reads the host for it, with each request."""
+        if request is None:
+            return None
+        return MapAdapter(self.url_map, "", "/", "", request.scheme, request.path, request.method)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -42,6 +52,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _count(response: Response) -> Response:
-    route = request.url_rule.rule if request.url_rule else "unmatched"
-    services().traffic.record(route, response.status_code, time.monotonic() - g.started)
+    now = present()
+    route = now.url_rule.rule if now.url_rule else "unmatched"
+    services().traffic.record(route, response.status_code, time.monotonic() - now.started)
     return response

@@ -9,8 +9,9 @@ from functools import partial
 from urllib.parse import quote
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
+from api.present import present
 from coop.logs import get_logger
 
 TRACE_HEADER = "X-Request-Id"
@@ -28,27 +29,22 @@ def install(app: Flask) -> None:
     app.before_request(_begin)
 
 
-def trace() -> str:
-    """The present request's id: the caller's own where it makes sense, else one that is made here."""
-    found: str = g.trace
-    return found
-
-
 def finish(response: Response) -> Response:
     """Tell the caller the id, and write the line: of a stream once it has ended."""
-    response.headers[TRACE_HEADER] = g.trace
+    now = present()
+    response.headers[TRACE_HEADER] = now.trace
     end = partial(
         _write,
-        g.started,
-        request.endpoint in _QUIET,
-        trace=g.trace,
-        client=g.client.name if "client" in g else None,
-        address=g.get("address"),
-        method=request.method,
+        now.started,
+        now.endpoint in _QUIET,
+        trace=now.trace,
+        client=now.caller.name if now.caller else None,
+        address=now.address,
+        method=now.method,
         # Without the query, and without what would begin a line of its own.
-        path=quote(request.path, safe="/:")[:_PATH_LENGTH],
+        path=quote(now.path, safe="/:")[:_PATH_LENGTH],
         status=response.status_code,
-        code=g.get("code"),
+        code=now.code,
     )
     if response.is_streamed:
         response.call_on_close(end)
@@ -58,11 +54,12 @@ def finish(response: Response) -> Response:
 
 
 def _begin() -> None:
-    g.started = time.monotonic()
-    sent = request.headers.get(TRACE_HEADER, "")
-    g.trace = sent if _SANE.fullmatch(sent) else secrets.token_hex(8)
+    now = present()
+    now.started = time.monotonic()
+    sent = now.headers.get(TRACE_HEADER, "")
+    now.trace = sent if _SANE.fullmatch(sent) else secrets.token_hex(8)
     structlog.contextvars.clear_contextvars()  # threads are used again
-    structlog.contextvars.bind_contextvars(trace=g.trace)
+    structlog.contextvars.bind_contextvars(trace=now.trace)
 
 
 def _write(started: float, quiet: bool, **values: object) -> None:

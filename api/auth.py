@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from flask import Flask, g, request
+from flask import Flask
 
 from api.bodies import raw_body, read_json
 from api.peers import caller_address
+from api.present import ApiRequest, present
 from api.services import services
-from coop.clients import Client
+from coop.clients import Client, ClientRegistry
 from coop.errors import Problem
 from coop.webhooks import ID, SIGNATURE, TIMESTAMP, Spending, spend_id, verify_request
 
@@ -35,22 +36,18 @@ _KEY_MAX_LENGTH = 256
 
 
 def install(app: Flask) -> None:
-    """Identify, count, verify: what is over the limit costs no more than the look-up of its key."""
-    app.before_request(_find_address)
-    app.before_request(_identify)
-    app.before_request(_count)
-    app.before_request(_verify)
+    app.before_request(_enter)
 
 
 def client() -> Client:
     """The client whose key the present request carries."""
-    found: Client = g.client
-    return found
+    return _known(present())
 
 
 def spending() -> Spending:
     """The present request's `webhook-id`, to be marked as used."""
-    return Spending(client().name, g.message_id)
+    now = present()
+    return Spending(_known(now).name, now.message_id)
 
 
 def spend() -> None:
@@ -71,52 +68,47 @@ def failures_counted() -> Iterator[None]:
         raise services().limits.count_failure(problem) from problem
 
 
-def _find_address() -> None:
-    forwarded_for = request.headers.get("X-Forwarded-For", "")
-    g.address = caller_address(request.remote_addr or "", forwarded_for, services().settings.trusted_proxies)
-
-
-def _identify() -> None:
-    limits = services().limits
-    if request.endpoint is None or request.endpoint in PUBLIC_ENDPOINTS:
-        limits.count_stranger()
+def _enter() -> None:
+    """Identify, count, verify: what is over the limit costs no more than the look-up of its key."""
+    now, found = present(), services()
+    forwarded_for = now.headers.get("X-Forwarded-For", "")
+    now.address = caller_address(now.remote_addr or "", forwarded_for, found.settings.trusted_proxies)
+    if now.endpoint is None or now.endpoint in PUBLIC_ENDPOINTS:
+        found.limits.count_stranger()
         return
     raw_body()
     with failures_counted():
-        g.client = _caller()
+        caller = now.caller = _caller(now, found.clients)
+    found.limits.count_client(caller)
+    if now.method in _SIGNED_METHODS:
+        with failures_counted():
+            now.message_id = _verified_id(now, caller)
+        if now.endpoint not in SPENT_WITH_THE_JOB:
+            spend()
 
 
-def _caller() -> Client:
-    caller = services().clients.by_key(_sent_key())
+def _known(now: ApiRequest) -> Client:
+    if now.caller is None:
+        raise RuntimeError("nobody is known at an address that needs no key")
+    return now.caller
+
+
+def _caller(now: ApiRequest, clients: ClientRegistry) -> Client:
+    caller = clients.by_key(_sent_key(now))
     if caller is None:
         raise Problem("invalid_key")
-    if not caller.may_call_from(g.address):
-        raise Problem("ip_not_allowed", f"{caller.name} may not call from {g.address}.")
+    if not caller.may_call_from(now.address):
+        raise Problem("ip_not_allowed", f"{caller.name} may not call from {now.address}.")
     return caller
 
 
-def _count() -> None:
-    if "client" in g:
-        services().limits.count_client(g.client)
-
-
-def _verify() -> None:
-    """A signature is spent only once it was found valid."""
-    if "client" not in g or request.method not in _SIGNED_METHODS:
-        return
-    with failures_counted():
-        g.message_id = _verified_id(g.client)
-    if request.endpoint not in SPENT_WITH_THE_JOB:
-        spend()
-
-
-def _sent_key() -> str:
+def _sent_key(now: ApiRequest) -> str:
     """The key of the Authorization header, else `apiKey` of the body. Raises Problem: missing_key, malformed_json."""
-    header = request.headers.get("Authorization", "")
+    header = now.headers.get("Authorization", "")
     scheme, _, key = header.partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return _checked(key.strip())
-    if not header and request.mimetype == "application/json":
+    if not header and now.mimetype == "application/json":
         body = read_json(raw_body())
         sent = body.get("apiKey") if isinstance(body, dict) else None
         if isinstance(sent, str) and sent:
@@ -131,16 +123,17 @@ def _checked(key: str) -> str:
     return key
 
 
-def _verified_id(caller: Client) -> str:
-    headers = {name: request.headers.get(name, "") for name in (ID, TIMESTAMP, SIGNATURE)}
+def _verified_id(now: ApiRequest, caller: Client) -> str:
+    """The request's `webhook-id`. A signature is spent only once it was found valid."""
+    headers = {name: now.headers.get(name, "") for name in (ID, TIMESTAMP, SIGNATURE)}
     if len(headers[SIGNATURE]) > _SIGNATURES_MAX_LENGTH:
         raise Problem("invalid_signature", f"{SIGNATURE} has at most {_SIGNATURES_MAX_LENGTH} characters.")
-    sent = (caller.signing_secrets, request.method)
+    sent = (caller.signing_secrets, now.method)
     try:
-        return verify_request(*sent, request.path, headers, raw_body(), time.time())
+        return verify_request(*sent, now.path, headers, raw_body(), time.time())
     except Problem as problem:
         # The server hands over paths decoded; a caller that writes `:` as %3A signs what it wrote.
-        encoded = quote(request.path, safe="/")
-        if problem.code != "invalid_signature" or encoded == request.path:
+        encoded = quote(now.path, safe="/")
+        if problem.code != "invalid_signature" or encoded == now.path:
             raise
         return verify_request(*sent, encoded, headers, raw_body(), time.time())

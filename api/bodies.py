@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn, TypeVar
 
-from flask import request
 from pydantic import BaseModel, ValidationError
 
+from api.present import present
 from coop.errors import Problem
 
 BODY_LIMIT_BYTES = 64 * 1024
@@ -22,18 +22,21 @@ M = TypeVar("M", bound=BaseModel)
 
 def raw_body() -> bytes:
     """The body as it was sent. Raises Problem: body_too_large (with or without a Content-Length), request_timeout."""
-    if REFUSAL in request.environ:
-        raise Problem(request.environ[REFUSAL])
-    body = request.get_data(cache=True)
-    if len(body) > BODY_LIMIT_BYTES:
-        raise Problem("body_too_large", f"A body has at most {BODY_LIMIT_BYTES} bytes.")
-    return body
+    now = present()
+    if now.body is None:
+        if REFUSAL in now.environ:
+            raise Problem(now.environ[REFUSAL])
+        body = now.get_data()
+        if len(body) > BODY_LIMIT_BYTES:
+            raise Problem("body_too_large", f"A body has at most {BODY_LIMIT_BYTES} bytes.")
+        now.body = body
+    return now.body
 
 
 def read_json(body: bytes) -> Any:
     """The JSON value of `body`. Raises Problem `malformed_json`: also for a name twice in an object, NaN, too deep."""
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        value = _STRICT.decode(body.decode())
     except UnicodeDecodeError as error:
         raise Problem("malformed_json", "The body is not UTF-8.") from error
     except RecursionError as error:
@@ -56,7 +59,7 @@ def _depth(value: Any) -> int:
 
 def read_model(model: type[M]) -> M:
     """The request's body as a model. Raises Problem: unsupported_media_type, malformed_json, invalid_request."""
-    if request.mimetype != "application/json":
+    if present().mimetype != "application/json":
         raise Problem("unsupported_media_type", "Send the body as application/json.")
     body = raw_body()
     read_json(body)
@@ -69,7 +72,7 @@ def read_model(model: type[M]) -> M:
 def read_query(model: type[M]) -> M:
     """The query string as a model. Raises Problem `invalid_request`, also for a name that is not known."""
     try:
-        return model.model_validate(request.args.to_dict(), by_alias=True, by_name=False)
+        return model.model_validate(present().args.to_dict(), by_alias=True, by_name=False)
     except ValidationError as error:
         raise problem_of(error) from error
 
@@ -92,3 +95,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)

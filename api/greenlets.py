@@ -77,7 +77,6 @@ async def run_view(view: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     call = _Call(partial(view, *args, **kwargs))
     running = _idle.views.pop() if _idle.views else _new_view()
     running.parent = greenlet.getcurrent()
-    running.gr_context = contextvars.Context()  # nothing of the call before
     answer = running.switch(call)
     while answer is not call:
         try:
@@ -86,6 +85,7 @@ async def run_view(view: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
             answer = running.throw(error)
         else:
             answer = running.switch(value)
+    running.gr_context = contextvars.Context()  # it keeps nothing of this call for the next one
     if len(_idle.views) < _MOST_IDLE:
         _idle.views.append(running)
     return cast(T, call.outcome())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import request
+from api.present import present
 
 
 def preferred_wait_seconds(longest: int) -> int | None:
@@ -10,9 +10,10 @@ def preferred_wait_seconds(longest: int) -> int | None:
 
     A preference that cannot be understood is passed over, as the RFC asks.
     """
-    if "Prefer" not in request.headers:
+    headers = present().headers
+    if "Prefer" not in headers:
         return None
-    for preference in ",".join(request.headers.getlist("Prefer")).split(","):
+    for preference in ",".join(headers.getlist("Prefer")).split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         seconds = value.strip().strip('"')
         if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import request
+from api.present import present
 
 PRESENCE = "coop.presence"
 
@@ -21,5 +21,5 @@ class Presence:
 
 def presence() -> Presence:
     """That of the present request's caller."""
-    found: Presence | None = request.environ.get(PRESENCE)
+    found: Presence | None = present().environ.get(PRESENCE)
     return found or Presence()

@@ -12,11 +12,11 @@ from redis import RedisError
 
 from api.access import json_response, require_acceptable
 from api.addresses import events_url, job_url
-from api.audit import trace
 from api.auth import client, failures_counted, spend, spending
 from api.bodies import read_model
 from api.preferences import preferred_wait_seconds
 from api.presence import presence
+from api.present import present
 from api.services import services
 from coop.clients import Client
 from coop.documents import Accepted, SubmitRequest
@@ -25,6 +25,7 @@ from coop.errors import JobError, Problem
 from coop.job_store import Acceptance, NewJob
 from coop.logs import get_logger
 from coop.queue import first_message
+from coop.settings import Settings
 
 # Looked at again now and then, should a message of the channel of changes be lost on its way.
 _LOOK_AGAIN_SECONDS = 10.0
@@ -40,14 +41,14 @@ def process_video() -> Response:
     except Problem:
         spend()  # what is refused uses its signature up as well
         raise
-    new = _new_job(asked, client())
+    new, found = _new_job(asked, client()), services()
     with failures_counted():
-        accepted = services().store.accept(new, first_message(new), spending())
+        accepted = found.store.accept(new, first_message(new), spending())
     if not accepted.is_replay:
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)
     if not accepted.is_posted:
         log.warning("messages are left to the reaper", job=accepted.job.id)
-    wait_seconds = preferred_wait_seconds(services().settings.max_wait_seconds)
+    wait_seconds = preferred_wait_seconds(found.settings.max_wait_seconds)
     outcome = _outcome_within(accepted.job.id, wait_seconds) if wait_seconds is not None else None
     response = json_response(outcome) if outcome else _accepted_response(accepted)
     if accepted.is_replay:
@@ -71,7 +72,10 @@ def fingerprint_of(asked: SubmitRequest) -> str:
     defaults are left out.
     """
     meaning = asked.model_dump(mode="json", exclude={"api_key", "timestamp"}, exclude_defaults=True)
-    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_SORTED.encode(meaning).encode()).hexdigest()
+
+
+_SORTED = json.JSONEncoder(sort_keys=True)
 
 
 def _new_job(asked: SubmitRequest, caller: Client) -> NewJob:
@@ -83,23 +87,24 @@ def _new_job(asked: SubmitRequest, caller: Client) -> NewJob:
         options=asked.options,
         callback_url=asked.callback_url,
         fingerprint=fingerprint_of(asked),
-        trace=trace(),
+        trace=present().trace,
     )
 
 
 def _check_urls(asked: SubmitRequest, caller: Client) -> None:
-    _check_url("videoUrl", asked.video_url)
+    settings = services().settings
+    _check_url("videoUrl", asked.video_url, settings)
     if asked.callback_url is None:
         return
-    _check_url("serverInfo.callbackUrl", asked.callback_url)
+    _check_url("serverInfo.callbackUrl", asked.callback_url, settings)
     host = urlsplit(asked.callback_url).hostname or ""
     if not caller.may_be_called_at(host):
         raise Problem("callback_host_not_allowed", f"{caller.name} may not have results sent to {host}.")
 
 
-def _check_url(field: str, url: str) -> None:
+def _check_url(field: str, url: str, settings: Settings) -> None:
     try:
-        check_url(url, services().settings)
+        check_url(url, settings)
     except JobError as error:
         raise Problem(error.code, error.message, [{"field": field, "detail": error.message}]) from error
 

@@ -17,9 +17,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
 
-from flask import Flask, g
+from flask import Flask
 
 from api import audit, auth, headers
+from api.present import present
 from coop.logs import configure_logs
 from tests.support.gateway import SUBMIT, Caller, app_on, caller_on, services_of, submission
 from tests.support.jobs import settings_of
@@ -34,7 +35,8 @@ def bare_app(stack: ExitStack, redis_url: str) -> Flask:
     def nobody_checks(app: Flask) -> None:
         @app.before_request
         def known() -> None:
-            g.client, g.address, g.trace, g.started = known_client, "203.0.113.7", "", time.monotonic()
+            now = present()
+            now.caller, now.address, now.started = known_client, "203.0.113.7", time.monotonic()
 
     with (
         mock.patch.object(auth, "install", nobody_checks),
