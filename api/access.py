@@ -56,7 +56,7 @@ def _accepts(header: str, media_type: str) -> bool:
 
 def require_acceptable(media_type: str) -> None:
     """Raise Problem `not_acceptable` when the caller's Accept header rules `media_type` out."""
-    header = present().headers.get("Accept", "")
+    header = present().header("Accept")
     accepts = _accepts if len(header) <= _LONGEST_KEPT else _accepts.__wrapped__
     if not accepts(header, media_type):
         raise Problem("not_acceptable", f"This address answers with {media_type}.")

@@ -7,18 +7,31 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.routing import MapAdapter
 
 from api import audit, auth, headers, problems
-from api.bodies import BODY_LIMIT_BYTES
 from api.present import ApiRequest, present
 from api.routes import docs, health, jobs, metrics, submit, transcripts
 from api.services import install, open_services, services
 from coop.settings import Settings
 
 
+class _NoSessions(SessionInterface):
+    """There are no cookies here."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        pass
+
+
 class _App(Flask):
     request_class = ApiRequest
+    session_interface = _NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """There are no coroutines among the views and hooks, and Flask would look for them with each request."""
@@ -34,8 +47,6 @@ class _App(Flask):
 def create_app(settings: Settings) -> Flask:
     """The gateway as a WSGI application. Redis may be away: requests are answered with 503 until it is there."""
     app = _App("api", static_folder=None)
-    # One more than is taken: a body without Content-Length is not refused by Werkzeug, but cut off at this length.
-    app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT_BYTES + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no page of another origin may call with a key
     app.url_map.merge_slashes = False  # `//` would be answered with a redirect, which the contract does not know
     install(app, open_services(settings))

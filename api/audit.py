@@ -56,8 +56,10 @@ def finish(response: Response) -> Response:
 def _begin() -> None:
     now = present()
     now.started = time.monotonic()
-    sent = now.headers.get(TRACE_HEADER, "")
-    now.trace = sent if _SANE.fullmatch(sent) else secrets.token_hex(8)
+    sent = now.header(TRACE_HEADER)
+    random = secrets.token_hex(16)  # one call of the system for both
+    now.nonce = random[:16]
+    now.trace = sent if _SANE.fullmatch(sent) else random[16:]
     structlog.contextvars.clear_contextvars()  # threads are used again
     structlog.contextvars.bind_contextvars(trace=now.trace)
 

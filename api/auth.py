@@ -7,8 +7,8 @@ was found valid. When Redis does not answer, the request is refused (503), never
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 from urllib.parse import quote
 
 from flask import Flask
@@ -47,41 +47,40 @@ def client() -> Client:
 def spending() -> Spending:
     """The present request's `webhook-id`, to be marked as used."""
     now = present()
-    return Spending(_known(now).name, now.message_id)
+    return Spending(_known(now).name, now.message_id, now.nonce)
 
 
 def spend() -> None:
     """Mark the present request's `webhook-id` as used. Raises Problem `replayed`, or `rate_limited`."""
-    with failures_counted():
+    with FailuresCounted():
         spend_id(services().redis, spending())
 
 
-@contextmanager
-def failures_counted() -> Iterator[None]:
+class FailuresCounted(AbstractContextManager[None]):  # used as a function
     """What fails to authenticate within counts; after too many it is told as `rate_limited`. So is a wrong address,
     which is not the client's fault: whoever guesses sends what looks like a mistake."""
-    try:
-        yield
-    except Problem as problem:
-        if problem.status not in (401, 403):
-            raise
-        raise services().limits.count_failure(problem) from problem
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Problem) and error.status in (401, 403):
+            raise services().limits.count_failure(error) from error
 
 
 def _enter() -> None:
     """Identify, count, verify: what is over the limit costs no more than the look-up of its key."""
     now, found = present(), services()
-    forwarded_for = now.headers.get("X-Forwarded-For", "")
+    forwarded_for = now.header("X-Forwarded-For")
     now.address = caller_address(now.remote_addr or "", forwarded_for, found.settings.trusted_proxies)
     if now.endpoint is None or now.endpoint in PUBLIC_ENDPOINTS:
         found.limits.count_stranger()
         return
     raw_body()
-    with failures_counted():
+    with FailuresCounted():
         caller = now.caller = _caller(now, found.clients)
     found.limits.count_client(caller)
     if now.method in _SIGNED_METHODS:
-        with failures_counted():
+        with FailuresCounted():
             now.message_id = _verified_id(now, caller)
         if now.endpoint not in SPENT_WITH_THE_JOB:
             spend()
@@ -104,7 +103,7 @@ def _caller(now: ApiRequest, clients: ClientRegistry) -> Client:
 
 def _sent_key(now: ApiRequest) -> str:
     """The key of the Authorization header, else `apiKey` of the body. Raises Problem: missing_key, malformed_json."""
-    header = now.headers.get("Authorization", "")
+    header = now.header("Authorization")
     scheme, _, key = header.partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return _checked(key.strip())
@@ -125,7 +124,7 @@ def _checked(key: str) -> str:
 
 def _verified_id(now: ApiRequest, caller: Client) -> str:
     """The request's `webhook-id`. A signature is spent only once it was found valid."""
-    headers = {name: now.headers.get(name, "") for name in (ID, TIMESTAMP, SIGNATURE)}
+    headers = {name: now.header(name) for name in (ID, TIMESTAMP, SIGNATURE)}
     if len(headers[SIGNATURE]) > _SIGNATURES_MAX_LENGTH:
         raise Problem("invalid_signature", f"{SIGNATURE} has at most {_SIGNATURES_MAX_LENGTH} characters.")
     sent = (caller.signing_secrets, now.method)

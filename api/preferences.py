@@ -10,10 +10,7 @@ def preferred_wait_seconds(longest: int) -> int | None:
 
     A preference that cannot be understood is passed over, as the RFC asks.
     """
-    headers = present().headers
-    if "Prefer" not in headers:
-        return None
-    for preference in ",".join(headers.getlist("Prefer")).split(","):
+    for preference in present().header("Prefer").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         seconds = value.strip().strip('"')
         if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():

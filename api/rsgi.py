@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from api.bodies import BODY_LIMIT_BYTES, REFUSAL
 from api.greenlets import may_wait, run_view, wait_for
 from api.presence import PRESENCE, Presence
+from api.present import variable_of
 from api.turns import Turn, Turns
 from coop.logs import get_logger
 
@@ -190,19 +191,13 @@ def environ_of(scope: Scope) -> dict[str, Any]:
     for name, value in scope.headers.items():
         # `webhook_id` would become the same variable as `webhook-id`; no honest header has an underscore.
         if "_" not in name:
-            key = _variable_of(name) if len(name) <= _LONGEST_KEPT else _variable_of.__wrapped__(name)
+            key = variable_of(name) if len(name) <= _LONGEST_KEPT else variable_of.__wrapped__(name)
             environ[key] = f"{environ[key]},{value}" if key in environ else value
     return environ
 
 
 # Callers may make names up, and long ones: those are not kept.
 _LONGEST_KEPT = 64
-
-
-@lru_cache(maxsize=1024)
-def _variable_of(header: str) -> str:
-    name = header.upper().replace("-", "_")
-    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
 
 
 def _host_of(peer: str) -> str:

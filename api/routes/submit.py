@@ -12,7 +12,7 @@ from redis import RedisError
 
 from api.access import json_response, require_acceptable
 from api.addresses import events_url, job_url
-from api.auth import client, failures_counted, spend, spending
+from api.auth import FailuresCounted, client, spend, spending
 from api.bodies import read_model
 from api.preferences import preferred_wait_seconds
 from api.presence import presence
@@ -42,7 +42,7 @@ def process_video() -> Response:
         spend()  # what is refused uses its signature up as well
         raise
     new, found = _new_job(asked, client()), services()
-    with failures_counted():
+    with FailuresCounted():
         accepted = found.store.accept(new, first_message(new), spending())
     if not accepted.is_replay:
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)

@@ -4,6 +4,7 @@ import pytest
 from flask import Flask
 
 from api.preferences import preferred_wait_seconds
+from api.present import ApiRequest
 
 
 @pytest.mark.parametrize(
@@ -27,5 +28,7 @@ from api.preferences import preferred_wait_seconds
 )
 def test_a_preference_is_read_as_the_rfc_says(headers: list[str], seconds: int | None) -> None:
     sent = [("Prefer", header) for header in headers]
-    with Flask("test").test_request_context(headers=sent):
+    app = Flask("test")
+    app.request_class = ApiRequest
+    with app.test_request_context(headers=sent):
         assert preferred_wait_seconds(longest=60) == seconds
