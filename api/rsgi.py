@@ -16,6 +16,8 @@ from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from granian.rsgi import ProtocolClosed
+
 from api.bodies import BODY_LIMIT_BYTES, REFUSAL
 from api.greenlets import may_wait, run_view, wait_for
 from api.presence import PRESENCE, Presence
@@ -48,7 +50,10 @@ class Gateway:
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         environ = environ_of(scope)
         loop = asyncio.get_running_loop()
-        environ["wsgi.input"] = BytesIO(await self._body(scope, protocol, environ))
+        try:
+            environ["wsgi.input"] = BytesIO(await self._body(scope, protocol, environ))
+        except ProtocolClosed:
+            return  # the caller has gone in the middle of it
         if _is_brief(environ):
             await run_view(self._answer, environ, protocol, loop)
             return

@@ -97,6 +97,23 @@ def test_a_variable_cannot_be_set_by_an_underscore(served: Served) -> None:
     assert (status, b"planted" in answer) == (200, False)
 
 
+def test_callers_who_leave_within_their_body_are_no_error(served: Served) -> None:
+    with ExitStack() as stack:
+        slow_senders(served, stack)
+    eventually(lambda: not _connections(served), what="the end of their connections")
+    served.client.submit(VIDEO, request_id="after-those-who-left")
+
+    assert "Traceback" not in served.log.read_text()
+
+
+def _connections(served: Served) -> int:
+    """Of the gateway with its callers."""
+    port = int(served.url.rsplit(":", 1)[1])
+    processes = psutil.Process(served.process.pid).children(recursive=True)
+    open_ones = [line for process in processes for line in process.net_connections("tcp") if line.laddr.port == port]
+    return sum(line.status == psutil.CONN_ESTABLISHED for line in open_ones)
+
+
 def test_the_place_of_a_caller_who_left_is_free_at_once(served: Served) -> None:
     served.client.submit(VIDEO, request_id="left")
     key = served.credentials.api_key
