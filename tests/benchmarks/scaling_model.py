@@ -25,8 +25,8 @@ _MINUTES_OF_THE_BUSIEST = 20
 class Costs:
     """What one video takes of each part. CPU in seconds of one core, sizes in bytes."""
 
-    worker_cpu: float = 0.35
-    gateway_cpu: float = 0.004
+    worker_cpu: float = 0.28
+    gateway_cpu: float = 0.0025
     redis_cpu: float = 0.010
     audio_bytes: int = 250_000
     record_bytes: int = 12_000
@@ -66,6 +66,8 @@ SECONDS_A_VIDEO = sum(REAL_DAY.values())
 # Of a machine's two cores, what may be in use at the peak; above that stages wait for each other.
 _USABLE_CORES = 1.4
 _HEADROOM = 1.15
+# One worker process is one Python interpreter; with more they wait for its lock.
+_MOST_SLOTS = 170
 
 
 def need_of(day: Day, costs: Costs = Costs()) -> Need:  # it is frozen
@@ -76,7 +78,7 @@ def need_of(day: Day, costs: Costs = Costs()) -> Need:  # it is frozen
     audio = rate * (REAL_DAY["transcribe"] + REAL_DAY["analyze"] + REAL_DAY["ideas"]) * costs.audio_bytes
     return Need(
         slots=slots,
-        worker_machines=math.ceil(rate * costs.worker_cpu / _USABLE_CORES),
+        worker_machines=math.ceil(max(rate * costs.worker_cpu / _USABLE_CORES, slots / _MOST_SLOTS)),
         gateway_cores=rate * costs.gateway_cpu,
         redis_cores=rate * costs.redis_cpu,
         redis_megabits=rate * 2 * (costs.audio_bytes + 4 * costs.record_bytes) * 8 / 1e6,
