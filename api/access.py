@@ -10,7 +10,7 @@ from werkzeug.datastructures import Headers, MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from api.auth import client
-from api.present import present
+from api.request import current_request
 from api.services import services
 from coop import job_documents
 from coop.documents import JobDocument
@@ -56,7 +56,7 @@ def _accepts(header: str, media_type: str) -> bool:
 
 def require_acceptable(media_type: str) -> None:
     """Raise Problem `not_acceptable` when the caller's Accept header rules `media_type` out."""
-    header = present().header("Accept")
+    header = current_request().header("Accept")
     accepts = _accepts if len(header) <= _LONGEST_KEPT else _accepts.__wrapped__
     if not accepts(header, media_type):
         raise Problem("not_acceptable", f"This address answers with {media_type}.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from api.present import present
+from api.request import current_request
 from api.services import services
 
 
 def base_url() -> str:
     """COOP_PUBLIC_URL, else the address that the request came to; without a slash at the end."""
-    now = present()
-    return (services().settings.public_url or f"{now.scheme}://{now.host}").rstrip("/")
+    request = current_request()
+    return (services().settings.public_url or f"{request.scheme}://{request.host}").rstrip("/")
 
 
 def job_url(request_id: str) -> str:

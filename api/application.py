@@ -7,26 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request, Response
-from flask.sessions import NullSession, SessionInterface, SessionMixin
+from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from api import audit, auth, headers, problems
-from api.present import ApiRequest, present
+from api.request import ApiRequest, current_request
 from api.routes import docs, health, jobs, metrics, submit, transcripts
 from api.services import install, open_services, services
 from coop.settings import Settings
 
 
 class _NoSessions(SessionInterface):
-    """There are no cookies here."""
+    """There are no cookies here: Flask would look for one, and for the key that signs it, with each request."""
 
     _none = NullSession()
 
     def open_session(self, app: Flask, request: Request) -> NullSession:
         return self._none
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        pass
 
 
 class _App(Flask):
@@ -41,11 +38,22 @@ class _App(Flask):
         """Routes are found by path and method alone; Flask's own way reads the host for it, with each request."""
         if request is None:
             return None
-        return MapAdapter(self.url_map, "", "/", "", request.scheme, request.path, request.method)
+        return MapAdapter(
+            self.url_map,
+            server_name="",
+            script_name="/",
+            subdomain="",
+            url_scheme=request.scheme,
+            path_info=request.path,
+            default_method=request.method,
+        )
 
 
 def create_app(settings: Settings) -> Flask:
-    """The gateway as a WSGI application. Redis may be away: requests are answered with 503 until it is there."""
+    """The gateway as a WSGI application, whose server has read the whole body before it calls (`api.rsgi`).
+
+    Redis may be away: requests are answered with 503 until it is there.
+    """
     app = _App("api", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no page of another origin may call with a key
     app.url_map.merge_slashes = False  # `//` would be answered with a redirect, which the contract does not know
@@ -63,7 +71,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _count(response: Response) -> Response:
-    now = present()
-    route = now.url_rule.rule if now.url_rule else "unmatched"
-    services().traffic.record(route, response.status_code, time.monotonic() - now.started)
+    request = current_request()
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    services().traffic.record(route, response.status_code, time.monotonic() - request.started)
     return response

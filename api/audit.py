@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from functools import partial
 from urllib.parse import quote
@@ -11,7 +10,7 @@ from urllib.parse import quote
 import structlog
 from flask import Flask, Response
 
-from api.present import present
+from api.request import current_request
 from coop.logs import get_logger
 
 TRACE_HEADER = "X-Request-Id"
@@ -31,20 +30,20 @@ def install(app: Flask) -> None:
 
 def finish(response: Response) -> Response:
     """Tell the caller the id, and write the line: of a stream once it has ended."""
-    now = present()
-    response.headers[TRACE_HEADER] = now.trace
+    request = current_request()
+    response.headers[TRACE_HEADER] = request.trace
     end = partial(
         _write,
-        now.started,
-        now.endpoint in _QUIET,
-        trace=now.trace,
-        client=now.caller.name if now.caller else None,
-        address=now.address,
-        method=now.method,
+        request.started,
+        request.endpoint in _QUIET,
+        trace=request.trace,
+        client=request.caller.name if request.caller else None,
+        address=request.address,
+        method=request.method,
         # Without the query, and without what would begin a line of its own.
-        path=quote(now.path, safe="/:")[:_PATH_LENGTH],
+        path=quote(request.path, safe="/:")[:_PATH_LENGTH],
         status=response.status_code,
-        code=now.code,
+        code=request.code,
     )
     if response.is_streamed:
         response.call_on_close(end)
@@ -54,14 +53,11 @@ def finish(response: Response) -> Response:
 
 
 def _begin() -> None:
-    now = present()
-    now.started = time.monotonic()
-    sent = now.header(TRACE_HEADER)
-    random = secrets.token_hex(16)  # one call of the system for both
-    now.nonce = random[:16]
-    now.trace = sent if _SANE.fullmatch(sent) else random[16:]
+    request = current_request()
+    sent = request.header(TRACE_HEADER)
+    request.trace = sent if _SANE.fullmatch(sent) else request.nonce[:16]
     structlog.contextvars.clear_contextvars()  # threads are used again
-    structlog.contextvars.bind_contextvars(trace=now.trace)
+    structlog.contextvars.bind_contextvars(trace=request.trace)
 
 
 def _write(started: float, quiet: bool, **values: object) -> None:

@@ -1,7 +1,7 @@
 """Who calls, and may they: for every route that is not on the short list of public ones.
 
-The order is the cheap and the certain first: size, key, network, signature, replay. A signature is spent only once it
-was found valid. When Redis does not answer, the request is refused (503), never let through.
+The order is the cheap and the certain first: size, key, network, rate, signature, replay. A signature is spent only
+once it was found valid. When Redis does not answer, the request is refused (503), never let through.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flask import Flask
 
 from api.bodies import raw_body, read_json
 from api.peers import caller_address
-from api.present import ApiRequest, present
+from api.request import ApiRequest, current_request
 from api.services import services
 from coop.clients import Client, ClientRegistry
 from coop.errors import Problem
@@ -41,73 +41,79 @@ def install(app: Flask) -> None:
 
 def client() -> Client:
     """The client whose key the present request carries."""
-    return _known(present())
+    return _known(current_request())
 
 
 def spending() -> Spending:
     """The present request's `webhook-id`, to be marked as used."""
-    now = present()
-    return Spending(_known(now).name, now.message_id, now.nonce)
+    request = current_request()
+    if request.message_id is None:
+        raise RuntimeError("no signature was found valid")
+    return Spending(_known(request).name, request.message_id, request.nonce)
 
 
 def spend() -> None:
     """Mark the present request's `webhook-id` as used. Raises Problem `replayed`, or `rate_limited`."""
-    with FailuresCounted():
+    with failures_counted:
         spend_id(services().redis, spending())
 
 
-class FailuresCounted(AbstractContextManager[None]):  # used as a function
-    """What fails to authenticate within counts; after too many it is told as `rate_limited`. So is a wrong address,
-    which is not the client's fault: whoever guesses sends what looks like a mistake."""
-
+class _FailuresCounted(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Problem) and error.status in (401, 403):
-            raise services().limits.count_failure(error) from error
+            told = services().limits.count_failure(error)
+            if told is not error:
+                raise told from error
+
+
+failures_counted = _FailuresCounted()
+"""What fails to authenticate within counts; after too many it is told as `rate_limited`. So is a wrong address, which
+is not the client's fault: whoever guesses sends what looks like a mistake. It has no state: one does for all."""
 
 
 def _enter() -> None:
     """Identify, count, verify: what is over the limit costs no more than the look-up of its key."""
-    now, found = present(), services()
-    forwarded_for = now.header("X-Forwarded-For")
-    now.address = caller_address(now.remote_addr or "", forwarded_for, found.settings.trusted_proxies)
-    if now.endpoint is None or now.endpoint in PUBLIC_ENDPOINTS:
+    request, found = current_request(), services()
+    forwarded_for = request.header("X-Forwarded-For")
+    request.address = caller_address(request.remote_addr or "", forwarded_for, found.settings.trusted_proxies)
+    if request.endpoint is None or request.endpoint in PUBLIC_ENDPOINTS:
         found.limits.count_stranger()
         return
     raw_body()
-    with FailuresCounted():
-        caller = now.caller = _caller(now, found.clients)
+    with failures_counted:
+        caller = request.caller = _caller(request, found.clients)
     found.limits.count_client(caller)
-    if now.method in _SIGNED_METHODS:
-        with FailuresCounted():
-            now.message_id = _verified_id(now, caller)
-        if now.endpoint not in SPENT_WITH_THE_JOB:
+    if request.method in _SIGNED_METHODS:
+        with failures_counted:
+            request.message_id = _verified_id(request, caller)
+        if request.endpoint not in SPENT_WITH_THE_JOB:
             spend()
 
 
-def _known(now: ApiRequest) -> Client:
-    if now.caller is None:
+def _known(request: ApiRequest) -> Client:
+    if request.caller is None:
         raise RuntimeError("nobody is known at an address that needs no key")
-    return now.caller
+    return request.caller
 
 
-def _caller(now: ApiRequest, clients: ClientRegistry) -> Client:
-    caller = clients.by_key(_sent_key(now))
+def _caller(request: ApiRequest, clients: ClientRegistry) -> Client:
+    caller = clients.by_key(_sent_key(request))
     if caller is None:
         raise Problem("invalid_key")
-    if not caller.may_call_from(now.address):
-        raise Problem("ip_not_allowed", f"{caller.name} may not call from {now.address}.")
+    if not caller.may_call_from(request.address):
+        raise Problem("ip_not_allowed", f"{caller.name} may not call from {request.address}.")
     return caller
 
 
-def _sent_key(now: ApiRequest) -> str:
+def _sent_key(request: ApiRequest) -> str:
     """The key of the Authorization header, else `apiKey` of the body. Raises Problem: missing_key, malformed_json."""
-    header = now.header("Authorization")
+    header = request.header("Authorization")
     scheme, _, key = header.partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return _checked(key.strip())
-    if not header and now.mimetype == "application/json":
+    if not header and request.mimetype == "application/json":
         body = read_json(raw_body())
         sent = body.get("apiKey") if isinstance(body, dict) else None
         if isinstance(sent, str) and sent:
@@ -122,17 +128,17 @@ def _checked(key: str) -> str:
     return key
 
 
-def _verified_id(now: ApiRequest, caller: Client) -> str:
-    """The request's `webhook-id`. A signature is spent only once it was found valid."""
-    headers = {name: now.header(name) for name in (ID, TIMESTAMP, SIGNATURE)}
+def _verified_id(request: ApiRequest, caller: Client) -> str:
+    """The request's `webhook-id`."""
+    headers = {name: request.header(name) for name in (ID, TIMESTAMP, SIGNATURE)}
     if len(headers[SIGNATURE]) > _SIGNATURES_MAX_LENGTH:
         raise Problem("invalid_signature", f"{SIGNATURE} has at most {_SIGNATURES_MAX_LENGTH} characters.")
-    sent = (caller.signing_secrets, now.method)
+    sent = (caller.signing_secrets, request.method)
     try:
-        return verify_request(*sent, now.path, headers, raw_body(), time.time())
+        return verify_request(*sent, request.path, headers, raw_body(), time.time())
     except Problem as problem:
         # The server hands over paths decoded; a caller that writes `:` as %3A signs what it wrote.
-        encoded = quote(now.path, safe="/")
-        if problem.code != "invalid_signature" or encoded == now.path:
+        encoded = quote(request.path, safe="/")
+        if problem.code != "invalid_signature" or encoded == request.path:
             raise
         return verify_request(*sent, encoded, headers, raw_body(), time.time())

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from api.present import present
+from api.request import current_request
 from coop.errors import Problem
 
 BODY_LIMIT_BYTES = 64 * 1024
@@ -22,16 +22,17 @@ M = TypeVar("M", bound=BaseModel)
 
 def raw_body() -> bytes:
     """The body as it was sent. Raises Problem: body_too_large (with or without a Content-Length), request_timeout."""
-    now = present()
-    if now.body is None:
-        if REFUSAL in now.environ:
-            raise Problem(now.environ[REFUSAL])
+    request = current_request()
+    if request.body is None:
+        if REFUSAL in request.environ:
+            raise Problem(request.environ[REFUSAL])
         # All of it is at hand: `api.rsgi` has read it, from a caller who may be slow.
-        body = cast(bytes, now.environ["wsgi.input"].read(BODY_LIMIT_BYTES + 1))
+        body = cast(bytes, request.environ["wsgi.input"].read(BODY_LIMIT_BYTES + 1))
         if len(body) > BODY_LIMIT_BYTES:
+            request.environ[REFUSAL] = "body_too_large"  # the rest of it is no body
             raise Problem("body_too_large", f"A body has at most {BODY_LIMIT_BYTES} bytes.")
-        now.body = body
-    return now.body
+        request.body = body
+    return request.body
 
 
 def read_json(body: bytes) -> Any:
@@ -60,7 +61,7 @@ def _depth(value: Any) -> int:
 
 def read_model(model: type[M]) -> M:
     """The request's body as a model. Raises Problem: unsupported_media_type, malformed_json, invalid_request."""
-    if present().mimetype != "application/json":
+    if current_request().mimetype != "application/json":
         raise Problem("unsupported_media_type", "Send the body as application/json.")
     body = raw_body()
     read_json(body)
@@ -73,7 +74,7 @@ def read_model(model: type[M]) -> M:
 def read_query(model: type[M]) -> M:
     """The query string as a model. Raises Problem `invalid_request`, also for a name that is not known."""
     try:
-        return model.model_validate(present().args.to_dict(), by_alias=True, by_name=False)
+        return model.model_validate(current_request().args.to_dict(), by_alias=True, by_name=False)
     except ValidationError as error:
         raise problem_of(error) from error
 

@@ -13,8 +13,8 @@ from collections import Counter
 import redis
 
 from api.peers import bucket_of
-from api.present import present
 from api.rate_windows import WINDOW_SECONDS, RateWindows
+from api.request import current_request
 from coop.clients import Client
 from coop.errors import Problem
 
@@ -38,32 +38,33 @@ class Limits:
 
     def count_client(self, client: Client) -> None:
         """Count a client's request at its route. Raises Problem `rate_limited`."""
-        now = present()
-        standing = self._count("client", client.rate or self._default_rate, client.name, str(now.endpoint))
-        now.standing = standing
+        request = current_request()
+        standing = self._count("client", client.rate or self._default_rate, client.name, str(request.endpoint))
+        request.standing = standing
         if standing.is_passed:
             raise standing.problem()
 
     def count_stranger(self) -> None:
         """Count a request that no client is known of. Raises Problem `rate_limited`."""
-        now = present()
-        now.standing = standing = self._strangers.count(bucket_of(now.address))
-        if standing.is_passed and now.endpoint not in _UNREFUSED:
+        request = current_request()
+        request.standing = standing = self._strangers.count(bucket_of(request.address))
+        if standing.is_passed and request.endpoint not in _UNREFUSED:
             raise standing.problem()
 
     def count_failure(self, reason: Problem) -> Problem:
         """Count a failed authentication. Returns what is to be told: `reason`, or `rate_limited` after too many."""
-        now = present()
-        now.standing = standing = self._count("failed-authentication", FAILURES_PER_MINUTE, bucket_of(now.address))
+        request = current_request()
+        standing = self._count("failed-authentication", FAILURES_PER_MINUTE, bucket_of(request.address))
+        request.standing = standing
         return standing.problem() if standing.is_passed else reason
 
     def standing(self) -> Standing:
         """Where the present request stands. What nobody has counted yet, such as a body that is too large, counts as a
         stranger's."""
-        now = present()
-        if now.standing is None:
-            now.standing = self._strangers.count(bucket_of(now.address))
-        return now.standing
+        request = current_request()
+        if request.standing is None:
+            request.standing = self._strangers.count(bucket_of(request.address))
+        return request.standing
 
     def _count(self, policy: str, amount: int, *who: str) -> Standing:
         number, ends_at = self._windows.count("/".join((policy, *who)), amount)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.present import present
+from api.request import current_request
 
 
 def preferred_wait_seconds(longest: int) -> int | None:
@@ -10,7 +10,7 @@ def preferred_wait_seconds(longest: int) -> int | None:
 
     A preference that cannot be understood is passed over, as the RFC asks.
     """
-    for preference in present().header("Prefer").split(","):
+    for preference in current_request().header("Prefer").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         seconds = value.strip().strip('"')
         if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit():

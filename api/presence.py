@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from api.present import present
+from api.request import current_request
 
 PRESENCE = "coop.presence"
 
@@ -21,5 +21,5 @@ class Presence:
 
 def presence() -> Presence:
     """That of the present request's caller."""
-    found: Presence | None = present().environ.get(PRESENCE)
+    found: Presence | None = current_request().environ.get(PRESENCE)
     return found or Presence()

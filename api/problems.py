@@ -7,7 +7,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from api.addresses import base_url
-from api.present import present
+from api.request import current_request
 from coop.documents import FieldError, ProblemDocument
 from coop.errors import PROBLEMS, Problem
 from coop.logs import get_logger
@@ -27,7 +27,7 @@ def unavailable() -> Problem:
 
 def problem_response(problem: Problem) -> Response:
     """The answer that tells a problem, with `Retry-After` and `WWW-Authenticate` where they belong."""
-    present().code = problem.code
+    current_request().code = problem.code
     document = ProblemDocument(
         type=f"{base_url()}/docs#{problem.code}",
         title=problem.title,
@@ -64,11 +64,11 @@ def _refused_by_flask(error: HTTPException) -> Response:
 
 
 def _redis_away(error: redis.RedisError) -> Response:
-    log.warning("Redis does not answer", error=str(error), route=str(present().url_rule))
+    log.warning("Redis does not answer", error=str(error), route=str(current_request().url_rule))
     return problem_response(unavailable())
 
 
 def _unforeseen(error: Exception) -> Response:
     """The one catch-all: reported with its traceback, told to the caller without."""
-    log.error("a request failed", exc_info=error, route=str(present().url_rule))
+    log.error("a request failed", exc_info=error, route=str(current_request().url_rule))
     return problem_response(Problem("internal"))

@@ -15,6 +15,8 @@ import redis
 
 WINDOW_SECONDS = 60
 _PORTIONS = 200
+# Windows that are remembered before those that have ended are looked for, which takes a millisecond.
+_MANY = 10_000
 _TAKE = """
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 if count == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
@@ -56,17 +58,18 @@ class RateWindows:
             is_first = key not in self._taking
             self._taking.add(key)
         size = max(1, limit // _PORTIONS) if is_first else 1
+        portion = None
         try:
             last, milliseconds_left = self._take(keys=[key], args=[size, WINDOW_SECONDS])
+            portion = _Portion(int(last) - size + 1, int(last), time.time() + milliseconds_left / 1000)
+            return portion.number, portion.ends_at
         finally:
-            if is_first:
-                self._taking.discard(key)
-        number, ends_at = int(last) - size + 1, time.time() + milliseconds_left / 1000
-        if size > 1:
             with self._lock:
-                self._forget_ended()
-                self._portions[key].append(_Portion(number, int(last), ends_at))
-        return number, ends_at
+                if is_first:
+                    self._taking.discard(key)
+                if portion and size > 1:
+                    self._forget_ended()
+                    self._portions[key].append(portion)
 
     def _deal(self, key: str) -> tuple[int, float] | None:
         portions, now = self._portions.get(key), time.time()
@@ -84,6 +87,3 @@ class RateWindows:
             ended = [key for key, kept in self._portions.items() if all(each.ends_at <= now for each in kept)]
             for key in ended:
                 del self._portions[key]
-
-
-_MANY = 10_000

@@ -16,12 +16,12 @@ from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from granian.rsgi import ProtocolClosed
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # it is there
 
 from api.bodies import BODY_LIMIT_BYTES, REFUSAL
 from api.greenlets import may_wait, run_view, wait_for
 from api.presence import PRESENCE, Presence
-from api.present import variable_of
+from api.request import variable_of
 from api.turns import Turn, Turns
 from coop.logs import get_logger
 
@@ -79,8 +79,6 @@ class Gateway:
             return b""
         if body is None:
             environ[REFUSAL] = "body_too_large"
-        # What is true of the bytes at hand, whatever the header said or left out.
-        environ["CONTENT_LENGTH"] = str(len(body or b""))
         return body or b""
 
     def _answer(self, environ: dict[str, Any], protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop) -> None:
@@ -190,7 +188,6 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
-        "wsgi.input_terminated": True,
     }
     environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
     for name, value in scope.headers.items():

@@ -81,21 +81,18 @@ def _can_wait(part: Part, settings: Settings) -> bool:
 
 
 def _do_all(parts: Iterable[Part], settings: Settings) -> None:
-    wrong: list[SettingsError] = []
     for part in parts:
-        _do(part, settings, wrong)
-    for error in wrong:  # the worker is at work: jobs that need it fail, and say so
-        log.warning("not ready", error=str(error))
+        _do(part, settings, [])
 
 
 def _do(part: Part, settings: Settings, wrong: list[SettingsError]) -> None:
     began = time.monotonic()
     try:
         part(settings)
-    except SettingsError as error:
-        wrong.append(error)
-    except JobError as error:
+    except (SettingsError, JobError) as error:
         log.warning("not ready", part=part.__name__, error=str(error))
+        if isinstance(error, SettingsError):
+            wrong.append(error)
     else:
         log.info("ready", part=part.__name__, seconds=round(time.monotonic() - began, 2))
 

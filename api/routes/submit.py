@@ -12,11 +12,11 @@ from redis import RedisError
 
 from api.access import json_response, require_acceptable
 from api.addresses import events_url, job_url
-from api.auth import FailuresCounted, client, spend, spending
+from api.auth import client, failures_counted, spend, spending
 from api.bodies import read_model
 from api.preferences import preferred_wait_seconds
 from api.presence import presence
-from api.present import present
+from api.request import current_request
 from api.services import services
 from coop.clients import Client
 from coop.documents import Accepted, SubmitRequest
@@ -42,7 +42,7 @@ def process_video() -> Response:
         spend()  # what is refused uses its signature up as well
         raise
     new, found = _new_job(asked, client()), services()
-    with FailuresCounted():
+    with failures_counted:
         accepted = found.store.accept(new, first_message(new), spending())
     if not accepted.is_replay:
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)
@@ -87,7 +87,7 @@ def _new_job(asked: SubmitRequest, caller: Client) -> NewJob:
         options=asked.options,
         callback_url=asked.callback_url,
         fingerprint=fingerprint_of(asked),
-        trace=present().trace,
+        trace=current_request().trace,
     )
 
 

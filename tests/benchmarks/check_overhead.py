@@ -20,7 +20,7 @@ from unittest import mock
 from flask import Flask
 
 from api import audit, auth, headers
-from api.present import present
+from api.request import current_request
 from coop.logs import configure_logs
 from tests.support.gateway import SUBMIT, Caller, app_on, caller_on, services_of, submission
 from tests.support.jobs import settings_of
@@ -35,8 +35,8 @@ def bare_app(stack: ExitStack, redis_url: str) -> Flask:
     def nobody_checks(app: Flask) -> None:
         @app.before_request
         def known() -> None:
-            now = present()
-            now.caller, now.address, now.started = known_client, "203.0.113.7", time.monotonic()
+            request = current_request()
+            request.caller, request.address, request.message_id = known_client, "203.0.113.7", request.nonce
 
     with (
         mock.patch.object(auth, "install", nobody_checks),

@@ -1,6 +1,7 @@
 """What a worker makes ready before its first job, and with it."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -123,6 +124,21 @@ def test_a_site_that_does_not_exist_is_raised_for_every_job_would_fail_of_it(tmp
             warm_up.warm_up([STAGES[Stage.METADATA]], _settings(tmp_path, COOP_SITES="no-such-site"))
     finally:
         ytdlp.close()
+
+
+def test_a_setting_of_a_later_stage_that_is_wrong_is_told_with_the_part_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def analysis(_: Settings) -> None:
+        raise SettingsError("no such model")
+
+    monkeypatch.setattr(warm_up, "_PARTS", {STAGES[Stage.ANALYZE].run: analysis})
+
+    warm_up.with_first_job([STAGES[Stage.METADATA], STAGES[Stage.ANALYZE]], _settings(tmp_path))()
+
+    said: list[str] = []
+    eventually(lambda: said.extend(capsys.readouterr()) or "no such model" in "".join(said))
+    assert "part=analysis" in re.sub(r"\x1b\[\d*m", "", "".join(said))
 
 
 def test_a_price_file_is_read_before_a_call_costs_money(tmp_path: Path) -> None:

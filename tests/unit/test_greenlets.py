@@ -7,8 +7,10 @@ import weakref
 from contextlib import suppress
 from contextvars import ContextVar
 
+import greenlet
 import pytest
 
+from api import greenlets
 from api.greenlets import may_wait, run_view, wait_for
 
 _trace: ContextVar[str] = ContextVar("trace", default="nobody's")
@@ -114,6 +116,39 @@ def test_a_view_finds_nothing_of_the_one_before_and_nothing_is_kept_of_it() -> N
         return found
 
     assert asyncio.run(scene()) == ["nobody's", "nobody's"]
+
+
+def test_views_use_the_same_greenlets_again_and_a_bounded_number_is_kept() -> None:
+    async def in_which() -> object:
+        return await run_view(greenlet.getcurrent)
+
+    async def scene() -> tuple[bool, int]:
+        greenlets._idle.views.clear()
+        is_same = await in_which() is await in_which()
+        many = range(2 * greenlets._MOST_IDLE)
+        await asyncio.gather(*(run_view(lambda: wait_for(asyncio.sleep(0))) for _ in many))
+        return is_same, len(greenlets._idle.views)
+
+    assert asyncio.run(scene()) == (True, greenlets._MOST_IDLE)
+
+
+def test_a_view_that_nobody_will_come_back_to_ends() -> None:
+    async def scene() -> bool:
+        found: list[greenlet.greenlet] = []
+
+        def view() -> None:
+            found.append(greenlet.getcurrent())
+            wait_for(asyncio.sleep(60))
+
+        waiting = asyncio.create_task(run_view(view))
+        await asyncio.sleep(0)
+        found[0].throw(greenlet.GreenletExit)
+        has_ended = found[0].dead
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        return has_ended
+
+    assert asyncio.run(scene())
 
 
 def test_elsewhere_nothing_can_be_waited_for() -> None:

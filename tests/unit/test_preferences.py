@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from api.preferences import preferred_wait_seconds
-from api.present import ApiRequest
+from api.request import ApiRequest
 
 
 @pytest.mark.parametrize(

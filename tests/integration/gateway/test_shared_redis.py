@@ -107,9 +107,10 @@ def test_scripts_go_the_same_way_and_pipelines_are_refused(server: RedisServer, 
         client.script_flush()
         return run(args=["said"])
 
-    answers, _ = run(asked(server.url, script, lambda client: client.pipeline(transaction=False)))
+    answers, batches = run(asked(server.url, script, lambda client: client.pipeline(transaction=False)))
 
     assert answers[0] == b"said"
+    assert batches == [1, 1, 1, 1]  # the flush, the script that is gone, the script itself, and its call
     assert isinstance(answers[1], RuntimeError)  # it would hold the event loop up, on a connection of its own
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 import statistics
@@ -11,6 +12,7 @@ import pytest
 import redis
 from flask import Flask
 
+from api.request import ApiRequest
 from coop.clients import ClientError
 from tests.support.gateway import SUBMIT, Caller, caller_on, problem, services_of, submission
 
@@ -152,3 +154,14 @@ def test_a_client_may_not_be_registered_twice(app: Flask) -> None:
 
     with pytest.raises(ClientError):
         caller_on(app, "twice")
+
+
+def test_nothing_of_a_request_that_failed_is_kept(caller: Caller) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        problem(caller.get("/api/jobs", Authorization="Bearer wrong"), 401, "invalid_key")
+        problem(caller.send("POST", SUBMIT, submission(), signed=False), 401, "missing_signature")
+        assert not [each for each in gc.get_objects() if isinstance(each, ApiRequest)]
+    finally:
+        gc.enable()

@@ -91,3 +91,9 @@ def test_a_path_that_is_no_text_cannot_be_signed(caller: Caller, change: str) ->
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"])
 def test_another_method_is_not_allowed(caller: Caller, method: str) -> None:
     problem(caller.send(method, "/api/jobs", signed=True), 405, "method_not_allowed")
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one(caller: Caller) -> None:
+    asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+
+    assert caller.get("/api/jobs", **asked).status_code == 200
