@@ -38,13 +38,15 @@ class _App(Flask):
         """Routes are found by path and method alone; Flask's own way reads the host for it, with each request."""
         if request is None:
             return None
+        # Werkzeug takes several slashes at the beginning for one, and a caller has signed several.
+        is_odd = request.environ["PATH_INFO"].startswith("//")
         return MapAdapter(
             self.url_map,
             server_name="",
             script_name="/",
             subdomain="",
             url_scheme=request.scheme,
-            path_info=request.path,
+            path_info=f"/-{request.path}" if is_odd else request.path,
             default_method=request.method,
         )
 

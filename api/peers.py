@@ -11,6 +11,9 @@ from coop.settings import Network
 # With brackets, a port, and the name of a network interface.
 _LONGEST = 80
 
+UNREADABLE = "?"
+"""What stands for an `X-Forwarded-For` of more than ASCII, which the server does not hand over."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -19,10 +22,12 @@ def caller_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
 
     Each proxy appends whom it was called by, so the list is read from its end: the first address that is not a trusted
     proxy's is the caller's, whatever the caller wrote before it. An entry that is no address ends the reading at the
-    proxy that let it through.
+    proxy that let it through. Empty when nobody can tell.
     """
     address = _parse(peer)
     if address is None:
+        return ""
+    if forwarded_for == UNREADABLE and any(address in network for network in trusted):
         return ""
     for entry in reversed(forwarded_for.split(",")):
         if not any(address in network for network in trusted):

@@ -20,6 +20,7 @@ from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # it is t
 
 from api.bodies import BODY_LIMIT_BYTES, REFUSAL
 from api.greenlets import may_wait, run_view, wait_for
+from api.peers import UNREADABLE
 from api.presence import PRESENCE, Presence
 from api.request import variable_of
 from api.turns import Turn, Turns
@@ -195,6 +196,9 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         if "_" not in name:
             key = variable_of(name) if len(name) <= _LONGEST_KEPT else variable_of.__wrapped__(name)
             environ[key] = f"{environ[key]},{value}" if key in environ else value
+    # granian leaves out what is not ASCII. Of this one it is all that a caller behind a proxy would have to send.
+    if "x-forwarded-for" in scope.headers:
+        environ.setdefault("HTTP_X_FORWARDED_FOR", UNREADABLE)
     return environ
 
 

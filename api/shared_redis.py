@@ -22,8 +22,12 @@ from coop.redis_client import FAST_TIMEOUT_SECONDS
 log = get_logger(__name__)
 
 Futures = list[asyncio.Future[Any]]
-Batch = deque[tuple[bytes, Futures]]
-"""Packed commands, each with those who wait for its answer."""
+Batch = deque[tuple[float, bytes, Futures]]
+"""Packed commands: when each was asked, by the loop's clock, and who waits for its answer."""
+
+# Commands of one batch were asked within that time. The batch has until the time of its last one is over: what a caller
+# was told has failed, Redis must not take up after all.
+_TOGETHER_SECONDS = 0.3
 
 
 class Lane:
@@ -40,7 +44,6 @@ class Lane:
         self._connection: AbstractConnection | None = None
         self._waiting: Batch = deque()
         self._shared: dict[bytes, Futures] = {}
-        self._waiting_since = 0.0
         self._runner: asyncio.Task[None] | None = None
 
     def ask(self, command: bytes, *, is_shared: bool = False) -> asyncio.Future[Any]:
@@ -53,11 +56,10 @@ class Lane:
         if is_shared and command in self._shared:
             self._shared[command].append(answer)
             return answer
-        if not self._waiting:
-            self._waiting_since = loop.time()
-        self._waiting.append((command, [answer]))
+        futures = [answer]
+        self._waiting.append((loop.time(), command, futures))
         if is_shared:
-            self._shared[command] = self._waiting[-1][1]
+            self._shared[command] = futures
         if self._runner is None:
             # In a context of its own: the connection keeps it, and with it all that the first request holds.
             self._runner = loop.create_task(self._run(), context=Context())
@@ -76,23 +78,35 @@ class Lane:
         batch: Batch = deque()
         try:
             while self._waiting:
-                end = self._waiting_since + FAST_TIMEOUT_SECONDS
                 batch = self._take()
                 try:
-                    await self._sent(batch, end)
+                    await self._sent(batch, batch[-1][0] + FAST_TIMEOUT_SECONDS)
                 except Exception as error:  # whatever it is, nobody may be left waiting for an answer
                     if not isinstance(error, redis.RedisError):
                         log.exception("the way to Redis failed")
                     # Who came meanwhile has waited as well: one after the other they would wait beyond their time.
-                    for _, futures in (*batch, *self._take()):
+                    for _, _, futures in (*batch, *self._take_all()):
                         _settle(futures, _as_redis_error(error))
         finally:
             self._runner = None
-            for _, futures in (*batch, *self._take()):  # none, unless this task was ended: nobody is left waiting
+            for _, _, futures in (
+                *batch,
+                *self._take_all(),
+            ):  # none, unless this task was ended: nobody is left waiting
                 for future in futures:
                     future.cancel()
 
     def _take(self) -> Batch:
+        last = self._waiting[0][0] + _TOGETHER_SECONDS
+        if self._waiting[-1][0] <= last:
+            return self._take_all()
+        taken: Batch = deque()
+        while self._waiting[0][0] <= last:
+            taken.append(self._waiting.popleft())
+        self._shared = {}
+        return taken
+
+    def _take_all(self) -> Batch:
         taken, self._waiting = self._waiting, deque()
         self._shared = {}
         return taken
@@ -114,10 +128,10 @@ class Lane:
                 self._client = self._client or self._connect()
                 self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
             await self._connection.connect()  # if need be; this asks the Sentinels anew, which sending does not
-            await self._connection.send_packed_command([command for command, _ in batch])
+            await self._connection.send_packed_command([command for _, command, _ in batch])
             while batch:
                 answer = await _answer(self._connection)
-                _settle(batch.popleft()[1], answer)
+                _settle(batch.popleft()[2], answer)
         except BaseException as error:
             # What was sent may be answered yet: nobody may take that for an answer to something else.
             if self._connection:

@@ -61,6 +61,8 @@ def _http_address(url: str) -> str:
     parts = _parsed(url, ("http", "https"))
     if parts.query or parts.fragment:
         raise ValueError("takes an address without ? and #: paths are appended to it")
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise ValueError("takes an address in ASCII: other letters as xn-- in the host, as %XX in the path")
     return url
 
 

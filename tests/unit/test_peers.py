@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from api.peers import bucket_of, caller_address
+from api.peers import UNREADABLE, bucket_of, caller_address
 
 PROXIES = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "2001:db8:1::/48")))
 
@@ -30,6 +30,8 @@ PROXIES = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "2001:db8:1::/48")))
         ("10.0.0.1", "198.51.100.9,", "10.0.0.1"),
         ("10.0.0.1", "_hidden, 10.0.0.2", "10.0.0.2"),
         ("10.0.0.1", "127.0.0.1\n, ٣.٣.٣.٣", "10.0.0.1"),
+        ("10.0.0.1", UNREADABLE, ""),
+        ("203.0.113.7", UNREADABLE, "203.0.113.7"),
         ("", "198.51.100.9", ""),
         ("unix", "198.51.100.9", ""),
     ],

@@ -18,6 +18,8 @@ from coop.settings import SettingsError, read_settings
         ("COOP_TEXT_BASE_URL", "http://[::1/v1"),
         ("COOP_PUBLIC_URL", "http://"),
         ("COOP_PUBLIC_URL", "https://coop.example.org/?a=b"),
+        ("COOP_PUBLIC_URL", "https://münchen.example"),
+        ("COOP_PUBLIC_URL", "https://coop.example.org/a b"),
         ("COOP_WHISPER_DEVICE", "gpuu"),
         ("COOP_WHISPER_COMPUTE_TYPE", "int7"),
         ("COOP_RETENTION_DAYS", "inf"),

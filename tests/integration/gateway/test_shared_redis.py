@@ -277,3 +277,65 @@ def _code_of_submit(client: Any, number: int) -> str:
     except CoopError as error:
         return str(error.code)
     return "accepted"
+
+
+class _Held:
+    """A connection that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        self.answers: asyncio.Queue[bytes] = asyncio.Queue()
+        self.connection_pool = self
+
+    async def get_connection(self) -> _Held:
+        return self
+
+    async def connect(self) -> None:
+        pass
+
+    async def send_packed_command(self, commands: list[bytes]) -> None:
+        self.sent.append(len(commands))
+
+    async def read_response(self, **_: object) -> bytes:
+        return await self.answers.get()
+
+    async def disconnect(self, **_: object) -> None:
+        pass
+
+
+def test_what_is_told_to_have_failed_has_had_all_its_time(run: Run) -> None:
+    """Until then Redis may take it up: `JobStore.accept` goes by the time at which it asked."""
+
+    async def scene() -> float:
+        held = _Held()
+        lane = Lane(lambda: held)  # type: ignore[arg-type]  # as much of a client as is used
+        first = lane.ask(b"first")
+        await asyncio.sleep(0)
+        older = lane.ask(b"older")
+        await asyncio.sleep(0.25)
+        asked, younger = time.monotonic(), lane.ask(b"younger")
+        held.answers.put_nowait(b"OK")
+        await first
+        answers = await asyncio.gather(older, younger, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [redis.TimeoutError] * 2
+        assert held.sent == [1, 2]
+        return time.monotonic() - asked
+
+    assert run(scene()) >= FAST_TIMEOUT_SECONDS - 0.01  # the clocks' grain
+
+
+def test_who_waits_already_is_not_bound_to_those_who_come_much_later(run: Run) -> None:
+    async def scene() -> list[int]:
+        held = _Held()
+        lane = Lane(lambda: held)  # type: ignore[arg-type]  # as much of a client as is used
+        asked = [lane.ask(b"first")]
+        await asyncio.sleep(0)
+        asked.append(lane.ask(b"older"))
+        await asyncio.sleep(0.4)
+        asked += [lane.ask(b"younger"), lane.ask(b"youngest")]
+        for _ in asked:
+            held.answers.put_nowait(b"OK")
+        await asyncio.gather(*asked)
+        return held.sent
+
+    assert run(scene()) == [1, 1, 2]

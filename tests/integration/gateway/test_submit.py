@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 import threading
 from typing import Any
 
@@ -16,6 +18,15 @@ from tests.support.jobs import advance_to, claimed
 from tests.support.redis_server import RedisServer
 
 CALLBACK = {"serverInfo": {"serverId": "web-1", "callbackUrl": "https://example.org/cb"}}
+
+
+@pytest.mark.parametrize("host", ["localhost:", "ex_ample.org", "a b"])
+def test_a_host_that_makes_no_sense_is_not_in_the_addresses_that_are_told(caller: Caller, host: str) -> None:
+    body = json.dumps(submission("r1")).encode()
+
+    answer = caller.send("POST", SUBMIT, body, headers={"Host": host})
+
+    assert re.fullmatch(r"http://[\w.]+(:\d+)?/api/jobs/r1", answer.get_json()["statusUrl"])
 
 
 def test_a_job_is_accepted_as_the_contract_says(caller: Caller, store: JobStore) -> None:

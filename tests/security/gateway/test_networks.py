@@ -9,10 +9,11 @@ import pytest
 import redis
 from flask import Flask
 
-from coop.clients import ClientError
+from coop.clients import ClientError, ClientRegistry
 from coop.settings import SettingsError
 from tests.support.gateway import Caller, app_on, caller_on, problem, served_on, services_of
 from tests.support.jobs import settings_of
+from tests.support.raw_http import answer_to, head
 from tests.support.redis_server import RedisServer
 
 PROXY = "10.0.0.1"
@@ -124,3 +125,16 @@ def test_a_caller_behind_a_proxy_is_counted_by_its_own_address(behind_proxy: Fla
 
     other = stranger.send("GET", "/api/jobs", headers={**wrong, "X-Forwarded-For": "198.51.100.10"})
     problem(other, 401, "invalid_key")
+
+
+def test_an_address_that_the_server_cannot_read_is_nobodys(redis_server: RedisServer, tmp_path: Path) -> None:
+    """A proxy appends the caller's address to what the caller sent; granian hands over ASCII only, or nothing."""
+    with served_on(redis_server.url, tmp_path, trusted_proxies="127.0.0.0/8") as gateway:
+        with redis.Redis.from_url(redis_server.url) as client:
+            bound = ClientRegistry(client).add("bound-to-the-proxy", networks=["127.0.0.0/8"])
+        key = f"Authorization: Bearer {bound.api_key}"
+
+        for sent in ("198.51.100.77", "\xff, 198.51.100.77"):
+            request = head("GET", "/api/jobs", key, f"X-Forwarded-For: {sent}")
+            status, answer = answer_to(gateway, request)
+            assert (status, b"ip_not_allowed" in answer) == (403, True)

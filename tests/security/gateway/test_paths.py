@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 
 from tests.support.gateway import Caller, problem
 
@@ -97,3 +98,10 @@ def test_who_asks_for_another_protocol_is_answered_in_this_one(caller: Caller) -
     asked = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
 
     assert caller.get("/api/jobs", **asked).status_code == 200
+
+
+@pytest.mark.parametrize("slashes", ["//", "///"])
+def test_slashes_at_the_beginning_are_not_taken_for_one(app: Flask, slashes: str) -> None:
+    answer = app.test_client().open(environ_overrides={"PATH_INFO": f"{slashes}api/jobs"})
+
+    problem(answer, 404, "not_found")
