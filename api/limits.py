@@ -5,7 +5,6 @@ Told in the `RateLimit` headers of the IETF's draft (draft-ietf-httpapi-ratelimi
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from collections import Counter
 import redis
 
 from api.peers import bucket_of
-from api.rate_windows import WINDOW_SECONDS, RateWindows
+from api.rate_windows import WINDOW_SECONDS, RateWindows, Standing
 from api.request import current_request
 from coop.clients import Client
 from coop.errors import Problem
@@ -69,26 +68,6 @@ class Limits:
     def _count(self, policy: str, amount: int, *who: str) -> Standing:
         number, ends_at = self._windows.count("/".join((policy, *who)), amount)
         return Standing(policy, amount, max(0, amount - number), ends_at, is_passed=number > amount)
-
-
-class Standing:
-    """One count in its window, of `amount` by a policy's name; `ends_at` in Unix seconds."""
-
-    def __init__(self, policy: str, amount: int, remaining: int, ends_at: float, is_passed: bool) -> None:
-        self.policy = policy
-        self.amount = amount
-        self.remaining = remaining
-        self.is_passed = is_passed
-        self.seconds_left = max(1, math.ceil(ends_at - time.time()))
-
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        return (
-            ("RateLimit-Policy", f'"{self.policy}";q={self.amount};w={WINDOW_SECONDS}'),
-            ("RateLimit", f'"{self.policy}";r={self.remaining};t={self.seconds_left}'),
-        )
-
-    def problem(self) -> Problem:
-        return Problem("rate_limited", f"At most {self.amount} a minute.", retry_after=self.seconds_left)
 
 
 class _Strangers:

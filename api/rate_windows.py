@@ -6,12 +6,15 @@ gateway takes a portion and deals it out by itself. A limit of up to 200 is exac
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 
 import redis
+
+from coop.errors import Problem
 
 WINDOW_SECONDS = 60
 _PORTIONS = 200
@@ -31,6 +34,26 @@ class _Portion:
     number: int
     last: int
     ends_at: float
+
+
+class Standing:
+    """One count in its window, of `amount` by a policy's name; `ends_at` in Unix seconds."""
+
+    def __init__(self, policy: str, amount: int, remaining: int, ends_at: float, is_passed: bool) -> None:
+        self.policy = policy
+        self.amount = amount
+        self.remaining = remaining
+        self.is_passed = is_passed
+        self.seconds_left = max(1, math.ceil(ends_at - time.time()))
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return (
+            ("RateLimit-Policy", f'"{self.policy}";q={self.amount};w={WINDOW_SECONDS}'),
+            ("RateLimit", f'"{self.policy}";r={self.remaining};t={self.seconds_left}'),
+        )
+
+    def problem(self) -> Problem:
+        return Problem("rate_limited", f"At most {self.amount} a minute.", retry_after=self.seconds_left)
 
 
 class RateWindows:

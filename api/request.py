@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import flask
 
 if TYPE_CHECKING:
-    from api.limits import Standing
+    from api.rate_windows import Standing
     from coop.clients import Client
 
 
