@@ -17,7 +17,7 @@ from api.bodies import raw_body, read_json
 from api.peers import caller_address
 from api.request import ApiRequest, current_request
 from api.services import services
-from coop.clients import Client, ClientRegistry
+from coop.clients import Client
 from coop.errors import Problem
 from coop.webhooks import ID, SIGNATURE, TIMESTAMP, Spending, spend_id, verify_request
 
@@ -26,8 +26,9 @@ PUBLIC_ENDPOINTS = frozenset(
 )
 """What may be asked without a key. A route that is not named here is closed."""
 
-SPENT_WITH_THE_JOB = frozenset({"submit.process_video"})
-"""Where the view spends the signature: in the step that keeps the job, or by `spend` when it does not come to that."""
+SETTLED_WITH_THE_JOB = frozenset({"submit.process_video"})
+"""Where the step that keeps the job spends the signature and sees to it that the client is still what it was a moment
+ago. When it does not come to that, the view calls `look_again` and `spend`."""
 
 _SIGNED_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # A client has a few secrets while they are rotated; a header of a thousand signatures would be work for nothing.
@@ -83,13 +84,46 @@ def _enter() -> None:
         return
     raw_body()
     with failures_counted:
-        caller = request.caller = _caller(request, found.clients)
+        key = _sent_key(request)
+    if request.endpoint in SETTLED_WITH_THE_JOB and _is_well_by_what_is_remembered(request, key):
+        return
+    with failures_counted:
+        caller = request.caller = _caller(request, key)
     found.limits.count_client(caller)
     if request.method in _SIGNED_METHODS:
         with failures_counted:
             request.message_id = _verified_id(request, caller)
-        if request.endpoint not in SPENT_WITH_THE_JOB:
+        if request.endpoint not in SETTLED_WITH_THE_JOB:
             spend()
+
+
+def _is_well_by_what_is_remembered(request: ApiRequest, key: str) -> bool:
+    """Whatever is not, is looked at by what Redis says. Raises Problem `rate_limited`."""
+    caller = services().clients.remembered(key)
+    if caller is None or not caller.may_call_from(request.address):
+        return False
+    try:
+        message_id = _verified_id(request, caller)
+    except Problem:
+        return False
+    services().limits.count_client(caller)
+    request.caller, request.message_id, request.is_remembered = caller, message_id, True
+    return True
+
+
+def look_again() -> bool:
+    """Look a client that was only remembered up, and the request by it; False when that was done already.
+
+    Raises Problem as for any request.
+    """
+    request = current_request()
+    if not request.is_remembered:
+        return False
+    request.is_remembered = False
+    with failures_counted:
+        caller = request.caller = _caller(request, _sent_key(request))
+        request.message_id = _verified_id(request, caller)
+    return True
 
 
 def _known(request: ApiRequest) -> Client:
@@ -98,8 +132,8 @@ def _known(request: ApiRequest) -> Client:
     return request.caller
 
 
-def _caller(request: ApiRequest, clients: ClientRegistry) -> Client:
-    caller = clients.by_key(_sent_key(request))
+def _caller(request: ApiRequest, key: str) -> Client:
+    caller = services().clients.by_key(key)
     if caller is None:
         raise Problem("invalid_key")
     if not caller.may_call_from(request.address):

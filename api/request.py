@@ -23,6 +23,8 @@ class ApiRequest(flask.Request):
     """Of the caller, through the proxies that the operator named; empty until it was looked for."""
     caller: Client | None = None
     """Whose key it carries, once it was looked up."""
+    is_remembered: bool = False
+    """`caller` is what was known of it a moment ago: it is to be compared before anything is done by it."""
     message_id: str | None = None
     """The `webhook-id`, once its signature was found valid."""
     body: bytes | None = None

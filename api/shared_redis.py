@@ -78,6 +78,7 @@ class Lane:
         batch: Batch = deque()
         try:
             while self._waiting:
+                await asyncio.sleep(0)  # what else this turn of the loop brings goes along
                 batch = self._take()
                 try:
                     await self._sent(batch, batch[-1][0] + FAST_TIMEOUT_SECONDS)

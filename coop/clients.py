@@ -2,7 +2,8 @@
 
 Two hashes: `coop:clients` (name -> record as JSON) and `coop:client-keys` (SHA-256 of a key -> name). Keys are kept as
 hashes only; being 256 random bits they need no slow hash. Signing secrets are kept as they are, since HMAC needs them.
-Every lookup asks Redis, so a removed client is out at once.
+Every lookup asks Redis, so a removed client is out at once; what is remembered of one is compared before anything is
+done by it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import ipaddress
 import json
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import redis
 
@@ -26,6 +28,9 @@ CLIENTS_KEY = "coop:clients"
 KEYS_KEY = "coop:client-keys"
 OVERLAP_SECONDS = 24 * 3600
 """How long, after a rotation, the old key and secret hold beside the new ones unless told otherwise."""
+
+REMEMBERED_SECONDS = 2.0
+_MOST_REMEMBERED = 1024
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # no colon: `client:request_id` stays unambiguous
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9a-f:]+")
@@ -62,7 +67,8 @@ class Credentials:
 class Client:
     """A registered production server. Empty `networks` or `callback_hosts`: any. `rate`: requests per minute or None.
 
-    `signing_secrets` are those that hold now, the newest first; `created_at` is Unix seconds.
+    `signing_secrets` are those that hold now, the newest first; `created_at` is Unix seconds; `record` is what Redis
+    has of it.
     """
 
     name: str
@@ -71,6 +77,7 @@ class Client:
     rate: int | None
     signing_secrets: tuple[str, ...] = field(repr=False)
     created_at: int
+    record: bytes = field(default=b"", repr=False, compare=False)
 
     def may_call_from(self, address: str) -> bool:
         """Whether `address`, as the socket shows it, is in one of the client's networks."""
@@ -103,6 +110,7 @@ class ClientRegistry:
         self._redis = redis_client
         self._by_key = redis_client.register_script(_BY_KEY)
         self._get = redis_client.register_script(_GET)
+        self._remembered: dict[str, _Remembered] = {}
 
     def add(
         self,
@@ -158,9 +166,27 @@ class ClientRegistry:
 
     def by_key(self, api_key: str) -> Client | None:
         """Whose key it is, None for an unknown or expired one."""
-        wanted = _hash(api_key)
+        wanted, asked = _hash(api_key), time.monotonic()
         answer: Any = self._by_key(args=[wanted])
-        return _live_client(answer[0], wanted, int(answer[1])) if answer and answer[0] else None
+        if not (answer and answer[0]):
+            self._remembered.pop(wanted, None)
+            return None
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        found = self._remembered[wanted] = _Remembered(answer[0], int(answer[1]), asked)
+        return _live_client(found.record, wanted, found.told_at)
+
+    def remembered(self, api_key: str) -> Client | None:
+        """What `by_key` has answered in the last REMEMBERED_SECONDS, without asking again; None when it was not asked.
+
+        It may have changed: only for who has `Client.record` compared by the very step that acts on it, as
+        `JobStore.accept` does.
+        """
+        wanted = _hash(api_key)
+        found = self._remembered.get(wanted)
+        if found is None or (elapsed := time.monotonic() - found.asked_at) > REMEMBERED_SECONDS:
+            return None
+        return _live_client(found.record, wanted, found.told_at + int(elapsed))
 
     def get(self, name: str) -> Client | None:
         """The client of that name, None when there is none."""
@@ -174,13 +200,21 @@ class ClientRegistry:
         return sorted((_client(json.loads(record), now) for record in records), key=lambda client: client.name)
 
     def _now(self) -> int:
-        time: Any = self._redis.time()
-        return int(time[0])
+        answer: Any = self._redis.time()
+        return int(answer[0])
 
     def _atomically(self, write: Callable[[redis.client.Pipeline], T]) -> T:
         """Run `write` until nobody else changed the clients meanwhile."""
         run: Any = self._redis.transaction  # its annotations know only callables that return None
         return cast(T, run(write, CLIENTS_KEY, value_from_callable=True))
+
+
+class _Remembered(NamedTuple):
+    """`told_at`: Redis' time, Unix seconds; `asked_at`: by time.monotonic(), before it was told."""
+
+    record: bytes
+    told_at: int
+    asked_at: float
 
 
 def _new_credentials(name: str) -> Credentials:
@@ -238,10 +272,10 @@ def _live_client(text: bytes, wanted: str, now: int) -> Client | None:
     record = json.loads(text)
     # The hash was found by Redis' lookup already; the comparison is over hashes, whose timing tells nothing.
     live = any(secrets.compare_digest(key["hash"], wanted) and _holds(key, now) for key in record["keys"])
-    return _client(record, now) if live else None
+    return _client(record, now, text) if live else None
 
 
-def _client(record: dict[str, Any], now: int) -> Client:
+def _client(record: dict[str, Any], now: int, text: bytes = b"") -> Client:
     return Client(
         name=record["name"],
         networks=tuple(ipaddress.ip_network(network) for network in record["networks"]),
@@ -249,6 +283,7 @@ def _client(record: dict[str, Any], now: int) -> Client:
         rate=record["rate"],
         signing_secrets=tuple(entry["secret"] for entry in record["secrets"] if _holds(entry, now)),
         created_at=record["created_at"],
+        record=text,
     )
 
 

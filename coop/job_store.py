@@ -78,6 +78,10 @@ class Posting:
     message: bytes
 
 
+class ClientChanged(Exception):
+    """The client's record is not the one that the request was looked at by."""
+
+
 @dataclass(frozen=True)
 class Acceptance:
     """`is_posted`: its first message was sent, now or before; what was not sent the reaper sends."""
@@ -160,11 +164,18 @@ class JobStore:
 
     # Acceptance and reading
 
-    def accept(self, new: NewJob, posting: Posting | None = None, spending: Spending | None = None) -> Acceptance:
+    def accept(
+        self,
+        new: NewJob,
+        posting: Posting | None = None,
+        spending: Spending | None = None,
+        client_record: bytes = b"",
+    ) -> Acceptance:
         """Keep a new job, send `posting` and mark `spending` in one step: all on disk when this returns.
 
-        A request that came before sends nothing. Raises Problem `request_id_conflict`, `queue_full`, or `replayed` when
-        `spending` was spent before.
+        A request that came before sends nothing. `client_record`: the client's, for who has only remembered it. Raises
+        ClientChanged when it is another by now, and nothing was done; Problem `request_id_conflict`, `queue_full`, or
+        `replayed` when `spending` was spent before.
         """
         job_id = job_id_of(new.client, new.request_id)
         record = {
@@ -181,8 +192,10 @@ class JobStore:
         spent = (spending.key, spending.mark, SPENT_ID_SECONDS) if spending else ("", "", 0)
         posted = (posting.list_name, posting.message) if posting else ("", b"")
         known = (job_id, new.client, new.priority.value, new.fingerprint)
-        answer = self._call("accept", *known, *limits, *spent, *posted, *_flat(record))
+        answer = self._call("accept", *known, *limits, *spent, *posted, client_record, *_flat(record))
         outcome = answer[0].decode()
+        if outcome == "changed":
+            raise ClientChanged
         if outcome == "spent":
             raise replayed()
         if outcome == "late":

@@ -12,7 +12,7 @@ from redis import RedisError
 
 from api.access import json_response, require_acceptable
 from api.addresses import events_url, job_url
-from api.auth import client, failures_counted, spend, spending
+from api.auth import client, failures_counted, look_again, spend, spending
 from api.bodies import read_model
 from api.preferences import preferred_wait_seconds
 from api.presence import presence
@@ -22,7 +22,7 @@ from coop.clients import Client
 from coop.documents import Accepted, SubmitRequest
 from coop.egress import check_url
 from coop.errors import JobError, Problem
-from coop.job_store import Acceptance, NewJob
+from coop.job_store import Acceptance, ClientChanged, NewJob
 from coop.logs import get_logger
 from coop.queue import first_message
 from coop.settings import Settings
@@ -39,11 +39,19 @@ def process_video() -> Response:
     try:
         asked = _asked()
     except Problem:
+        if look_again():
+            return process_video()
         spend()  # what is refused uses its signature up as well
         raise
-    new, found = _new_job(asked, client()), services()
-    with failures_counted:
-        accepted = found.store.accept(new, first_message(new), spending())
+    caller, found = client(), services()
+    new = _new_job(asked, caller)
+    record = caller.record if current_request().is_remembered else b""
+    try:
+        with failures_counted:
+            accepted = found.store.accept(new, first_message(new), spending(), record)
+    except ClientChanged:
+        look_again()
+        return process_video()
     if not accepted.is_replay:
         log.info("job accepted", job=accepted.job.id, priority=accepted.job.priority.value)
     if not accepted.is_posted:

@@ -1,13 +1,14 @@
 #!lua
 -- ARGV: id, client, priority, fingerprint, max_queue, worker_alive_ms, not_after_ms, own_share, key of the webhook-id
--- that is spent with it (or ''), mark, seconds, list of its first message (or ''), message, then the record's fields and
--- values. Returns {'new', position, estimate, accepted_at, 1 if the message was sent}, {'replay', position, estimate,
--- record}, {'conflict'}, {'full', waiting}, {'late'} or {'spent'}.
+-- that is spent with it (or ''), mark, seconds, list of its first message (or ''), message, the client's record that the
+-- caller goes by (or ''), then the job's fields and values. Returns {'new', position, estimate, accepted_at, 1 if the message was sent}, {'replay', position, estimate,
+-- record}, {'conflict'}, {'full', waiting}, {'late'}, {'changed'} or {'spent'}.
 local id, client, priority, fingerprint, max_queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local worker_alive_ms, not_after_ms, own_share = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local spent, mark, seconds, list, message = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local spent, mark, seconds, list, message, client_record = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 -- Redis was frozen meanwhile, and the caller has been told that nothing was accepted.
 if now > not_after_ms then return {'late'} end
+if client_record ~= '' and redis.call('HGET', 'coop:clients', client) ~= client_record then return {'changed'} end
 if spent ~= '' and not redis.call('SET', spent, mark, 'NX', 'EX', seconds) then
   -- The same call again, whose answer was lost on its way, has left its own mark.
   if redis.call('GET', spent) ~= mark then return {'spent'} end
@@ -39,7 +40,7 @@ local mean_ms = tonumber(redis.call('GET', 'coop:mean_job_ms') or 30000)
 local estimate = math.ceil((ahead / math.max(slots, 1) + 1) * mean_ms / 1000)
 set(id, 'id', id, 'client', client, 'priority', priority, 'fingerprint', fingerprint, 'accepted_at', now,
   'status', 'queued', 'stage', 'metadata', 'run', 1, 'answer_position', ahead, 'answer_estimate', estimate,
-  unpack(ARGV, 14))
+  unpack(ARGV, 15))
 index(id, client, now, nil, 'queued')
 redis.call('ZADD', waiting_key('metadata', priority), now, id)
 -- The job is kept already: a message that cannot be sent is left to the reaper.

@@ -287,6 +287,10 @@ class _Held:
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
         self.connection_pool = self
 
+    async def until_sent(self) -> None:
+        while not self.sent:
+            await asyncio.sleep(0)
+
     async def get_connection(self) -> _Held:
         return self
 
@@ -310,7 +314,7 @@ def test_what_is_told_to_have_failed_has_had_all_its_time(run: Run) -> None:
         held = _Held()
         lane = Lane(lambda: held)  # type: ignore[arg-type]  # as much of a client as is used
         first = lane.ask(b"first")
-        await asyncio.sleep(0)
+        await held.until_sent()
         older = lane.ask(b"older")
         await asyncio.sleep(0.25)
         asked, younger = time.monotonic(), lane.ask(b"younger")
@@ -329,7 +333,7 @@ def test_who_waits_already_is_not_bound_to_those_who_come_much_later(run: Run) -
         held = _Held()
         lane = Lane(lambda: held)  # type: ignore[arg-type]  # as much of a client as is used
         asked = [lane.ask(b"first")]
-        await asyncio.sleep(0)
+        await held.until_sent()
         asked.append(lane.ask(b"older"))
         await asyncio.sleep(0.4)
         asked += [lane.ask(b"younger"), lane.ask(b"youngest")]
