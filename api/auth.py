@@ -7,7 +7,7 @@ once it was found valid. When Redis does not answer, the request is refused (503
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from urllib.parse import quote
 
@@ -85,30 +85,39 @@ def _enter() -> None:
     raw_body()
     with failures_counted:
         key = _sent_key(request)
-    if request.endpoint in SETTLED_WITH_THE_JOB and _is_well_by_what_is_remembered(request, key):
-        return
-    with failures_counted:
-        caller = request.caller = _caller(request, key)
-    found.limits.count_client(caller)
+    remembered = found.clients.remembered(key) if request.endpoint in SETTLED_WITH_THE_JOB else None
+    if remembered and remembered.may_call_from(request.address):
+        request.caller, request.is_remembered = remembered, True
+    else:
+        _look_up(request, key)
+    try:
+        found.limits.count_client(_known(request))
+    except Problem:
+        if request.is_remembered:
+            _look_up(request, key)  # who was removed is told so, and not to come again
+        raise
     if request.method in _SIGNED_METHODS:
-        with failures_counted:
-            request.message_id = _verified_id(request, caller)
+        _verify(request, key)
         if request.endpoint not in SETTLED_WITH_THE_JOB:
             spend()
 
 
-def _is_well_by_what_is_remembered(request: ApiRequest, key: str) -> bool:
-    """Whatever is not, is looked at by what Redis says. Raises Problem `rate_limited`."""
-    caller = services().clients.remembered(key)
-    if caller is None or not caller.may_call_from(request.address):
-        return False
-    try:
-        message_id = _verified_id(request, caller)
-    except Problem:
-        return False
-    services().limits.count_client(caller)
-    request.caller, request.message_id, request.is_remembered = caller, message_id, True
-    return True
+def _look_up(request: ApiRequest, key: str) -> None:
+    """Whose key it is by what Redis says."""
+    request.caller, request.message_id, request.is_remembered = None, None, False
+    with failures_counted:
+        request.caller = _caller(request, key)
+
+
+def _verify(request: ApiRequest, key: str) -> None:
+    """A signature that does not fit what is remembered may fit what Redis says."""
+    if request.is_remembered:
+        with suppress(Problem):
+            request.message_id = _verified_id(request)
+            return
+        _look_up(request, key)
+    with failures_counted:
+        request.message_id = _verified_id(request)
 
 
 def look_again() -> bool:
@@ -119,10 +128,9 @@ def look_again() -> bool:
     request = current_request()
     if not request.is_remembered:
         return False
-    request.is_remembered = False
-    with failures_counted:
-        caller = request.caller = _caller(request, _sent_key(request))
-        request.message_id = _verified_id(request, caller)
+    key = _sent_key(request)
+    _look_up(request, key)
+    _verify(request, key)
     return True
 
 
@@ -162,12 +170,12 @@ def _checked(key: str) -> str:
     return key
 
 
-def _verified_id(request: ApiRequest, caller: Client) -> str:
+def _verified_id(request: ApiRequest) -> str:
     """The request's `webhook-id`."""
     headers = {name: request.header(name) for name in (ID, TIMESTAMP, SIGNATURE)}
     if len(headers[SIGNATURE]) > _SIGNATURES_MAX_LENGTH:
         raise Problem("invalid_signature", f"{SIGNATURE} has at most {_SIGNATURES_MAX_LENGTH} characters.")
-    sent = (caller.signing_secrets, request.method)
+    sent = (_known(request).signing_secrets, request.method)
     try:
         return verify_request(*sent, request.path, headers, raw_body(), time.time())
     except Problem as problem:

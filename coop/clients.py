@@ -67,8 +67,8 @@ class Credentials:
 class Client:
     """A registered production server. Empty `networks` or `callback_hosts`: any. `rate`: requests per minute or None.
 
-    `signing_secrets` are those that hold now, the newest first; `created_at` is Unix seconds; `record` is what Redis
-    has of it.
+    `signing_secrets` are those that hold now, the newest first; `created_at` is Unix seconds; `record_sha1` is of all
+    that Redis has of it, in hexadecimal digits.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Client:
     rate: int | None
     signing_secrets: tuple[str, ...] = field(repr=False)
     created_at: int
-    record: bytes = field(default=b"", repr=False, compare=False)
+    record_sha1: str = field(default="", repr=False, compare=False)
 
     def may_call_from(self, address: str) -> bool:
         """Whether `address`, as the socket shows it, is in one of the client's networks."""
@@ -171,7 +171,7 @@ class ClientRegistry:
         if not (answer and answer[0]):
             self._remembered.pop(wanted, None)
             return None
-        if len(self._remembered) >= _MOST_REMEMBERED:
+        if wanted not in self._remembered and len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
         found = self._remembered[wanted] = _Remembered(answer[0], int(answer[1]), asked)
         return _live_client(found.record, wanted, found.told_at)
@@ -179,14 +179,15 @@ class ClientRegistry:
     def remembered(self, api_key: str) -> Client | None:
         """What `by_key` has answered in the last REMEMBERED_SECONDS, without asking again; None when it was not asked.
 
-        It may have changed: only for who has `Client.record` compared by the very step that acts on it, as
-        `JobStore.accept` does.
+        It may have changed: only for who has `Client.record_sha1` compared by the very step that acts on it, as
+        `JobStore.accept` does. What ends within a second is taken to have ended.
         """
         wanted = _hash(api_key)
         found = self._remembered.get(wanted)
         if found is None or (elapsed := time.monotonic() - found.asked_at) > REMEMBERED_SECONDS:
             return None
-        return _live_client(found.record, wanted, found.told_at + int(elapsed))
+        # Rounded up: the fractions of both seconds may make another one.
+        return _live_client(found.record, wanted, found.told_at + int(elapsed) + 1)
 
     def get(self, name: str) -> Client | None:
         """The client of that name, None when there is none."""
@@ -283,7 +284,7 @@ def _client(record: dict[str, Any], now: int, text: bytes = b"") -> Client:
         rate=record["rate"],
         signing_secrets=tuple(entry["secret"] for entry in record["secrets"] if _holds(entry, now)),
         created_at=record["created_at"],
-        record=text,
+        record_sha1=hashlib.sha1(text, usedforsecurity=False).hexdigest(),  # Lua in Redis knows no other digest
     )
 
 

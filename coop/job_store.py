@@ -169,13 +169,13 @@ class JobStore:
         new: NewJob,
         posting: Posting | None = None,
         spending: Spending | None = None,
-        client_record: bytes = b"",
+        client_sha1: str = "",
     ) -> Acceptance:
         """Keep a new job, send `posting` and mark `spending` in one step: all on disk when this returns.
 
-        A request that came before sends nothing. `client_record`: the client's, for who has only remembered it. Raises
-        ClientChanged when it is another by now, and nothing was done; Problem `request_id_conflict`, `queue_full`, or
-        `replayed` when `spending` was spent before.
+        A request that came before sends nothing. `client_sha1`: of the client's record, for who has only
+        remembered it. Raises ClientChanged when it is another by now, and nothing was done; Problem
+        `request_id_conflict`, `queue_full`, or `replayed` when `spending` was spent before.
         """
         job_id = job_id_of(new.client, new.request_id)
         record = {
@@ -192,7 +192,7 @@ class JobStore:
         spent = (spending.key, spending.mark, SPENT_ID_SECONDS) if spending else ("", "", 0)
         posted = (posting.list_name, posting.message) if posting else ("", b"")
         known = (job_id, new.client, new.priority.value, new.fingerprint)
-        answer = self._call("accept", *known, *limits, *spent, *posted, client_record, *_flat(record))
+        answer = self._call("accept", *known, *limits, *spent, *posted, client_sha1, *_flat(record))
         outcome = answer[0].decode()
         if outcome == "changed":
             raise ClientChanged

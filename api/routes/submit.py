@@ -45,10 +45,10 @@ def process_video() -> Response:
         raise
     caller, found = client(), services()
     new = _new_job(asked, caller)
-    record = caller.record if current_request().is_remembered else b""
+    believed = caller.record_sha1 if current_request().is_remembered else ""
     try:
         with failures_counted:
-            accepted = found.store.accept(new, first_message(new), spending(), record)
+            accepted = found.store.accept(new, first_message(new), spending(), believed)
     except ClientChanged:
         look_again()
         return process_video()

@@ -1,14 +1,17 @@
 #!lua
 -- ARGV: id, client, priority, fingerprint, max_queue, worker_alive_ms, not_after_ms, own_share, key of the webhook-id
--- that is spent with it (or ''), mark, seconds, list of its first message (or ''), message, the client's record that the
--- caller goes by (or ''), then the job's fields and values. Returns {'new', position, estimate, accepted_at, 1 if the message was sent}, {'replay', position, estimate,
--- record}, {'conflict'}, {'full', waiting}, {'late'}, {'changed'} or {'spent'}.
+-- that is spent with it (or ''), mark, seconds, list of its first message (or ''), message, SHA-1 of the client's
+-- record that the caller goes by (or ''), then the job's fields and values.
+-- Returns {'new', position, estimate, accepted_at, 1 if the message was sent}, {'replay', position, estimate, record},
+-- {'conflict'}, {'full', waiting}, {'late'}, {'changed'} or {'spent'}.
 local id, client, priority, fingerprint, max_queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local worker_alive_ms, not_after_ms, own_share = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local spent, mark, seconds, list, message, client_record = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local spent, mark, seconds, list, message, client_sha1 = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 -- Redis was frozen meanwhile, and the caller has been told that nothing was accepted.
 if now > not_after_ms then return {'late'} end
-if client_record ~= '' and redis.call('HGET', 'coop:clients', client) ~= client_record then return {'changed'} end
+if client_sha1 ~= '' and redis.sha1hex(redis.call('HGET', 'coop:clients', client) or '') ~= client_sha1 then
+  return {'changed'}
+end
 if spent ~= '' and not redis.call('SET', spent, mark, 'NX', 'EX', seconds) then
   -- The same call again, whose answer was lost on its way, has left its own mark.
   if redis.call('GET', spent) ~= mark then return {'spent'} end

@@ -11,6 +11,7 @@ import redis
 from flask import Flask
 
 from coop import clients
+from tests.support.fleet import eventually
 from tests.support.gateway import SUBMIT, Caller, app_on, caller_on, problem, services_of, submission
 from tests.support.redis_server import RedisServer
 
@@ -136,6 +137,27 @@ def test_the_same_signed_request_again_is_a_replay(known: Caller) -> None:
 
     assert known.send("POST", SUBMIT, body, headers=headers).status_code == 202
     problem(known.send("POST", SUBMIT, body, headers=headers), 401, "replayed")
+
+
+def test_who_was_removed_is_not_told_to_come_again(app: Flask) -> None:
+    slow = caller_on(app, "slow", rate=1)
+    assert slow.submit("r1").status_code == 202
+    problem(slow.submit("r2"), 429, "rate_limited")
+    services_of(app).clients.remove("slow")
+
+    problem(slow.submit("r3"), 401, "invalid_key")
+
+
+def test_a_key_that_ends_within_the_second_is_not_taken_by_memory(
+    app: Flask, known: Caller, change: Callable[[Change], None]
+) -> None:
+    found = services_of(app).clients
+    ends_at = found._now() + 2
+    change(lambda record: record["keys"][0].update(until=ends_at))
+    assert found.by_key(known.credentials.api_key)
+
+    eventually(lambda: found.remembered(known.credentials.api_key) is None, what="the end of what is remembered")
+    assert found._now() <= ends_at
 
 
 def test_a_request_is_counted_once_also_when_its_client_has_changed(
