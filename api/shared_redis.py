@@ -90,10 +90,8 @@ class Lane:
                         _settle(futures, _as_redis_error(error))
         finally:
             self._runner = None
-            for _, _, futures in (
-                *batch,
-                *self._take_all(),
-            ):  # none, unless this task was ended: nobody is left waiting
+            # There are none, unless this task was ended: nobody is left waiting.
+            for _, _, futures in (*batch, *self._take_all()):
                 for future in futures:
                     future.cancel()
 
