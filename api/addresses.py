@@ -10,9 +10,9 @@ from api.services import services
 
 def base_url() -> str:
     """COOP_PUBLIC_URL, else the address that the request came to; without a slash at the end."""
-    request = current_request()
     if address := services().settings.public_url:
         return address.rstrip("/")
+    request = current_request()
     # Without a host that makes sense, the one that the server has.
     host = request.host or "{SERVER_NAME}:{SERVER_PORT}".format(**request.environ)
     return f"{request.scheme}://{host}"

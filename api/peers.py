@@ -27,11 +27,11 @@ def caller_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     address = _parse(peer)
     if address is None:
         return ""
-    if forwarded_for == UNREADABLE and any(address in network for network in trusted):
-        return ""
     for entry in reversed(forwarded_for.split(",")):
         if not any(address in network for network in trusted):
             break
+        if forwarded_for == UNREADABLE:
+            return ""
         before = _parse(entry.strip())
         if before is None:
             break

@@ -97,9 +97,9 @@ class Gateway:
 
 
 def _is_brief(environ: dict[str, Any]) -> bool:
-    """Whether a request is answered after two short round trips to Redis, and little else: it holds a loop up for no
-    longer than the switch between two threads takes. Reading a job is not: one with a long transcript would keep all
-    others waiting that share the way to Redis."""
+    """Whether a request is answered after one or two short round trips to Redis, and little else: it holds a loop up
+    for no longer than the switch between two threads takes. Reading a job is not: one with a long transcript would keep
+    all others waiting that share the way to Redis."""
     is_submission = environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] == "/api/process-video"
     return is_submission and "HTTP_PREFER" not in environ
 

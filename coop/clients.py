@@ -77,7 +77,7 @@ class Client:
     rate: int | None
     signing_secrets: tuple[str, ...] = field(repr=False)
     created_at: int
-    record_sha1: str = field(default="", repr=False, compare=False)
+    record_sha1: str = field(repr=False, compare=False)
 
     def may_call_from(self, address: str) -> bool:
         """Whether `address`, as the socket shows it, is in one of the client's networks."""
@@ -192,13 +192,14 @@ class ClientRegistry:
     def get(self, name: str) -> Client | None:
         """The client of that name, None when there is none."""
         record, now = self._get(args=[name])
-        return _client(json.loads(record), int(now)) if record else None
+        return _client(record, json.loads(record), int(now)) if record else None
 
     def list(self) -> list[Client]:
         """All clients, by name."""
         now = self._now()
         records: Any = self._redis.hvals(CLIENTS_KEY)
-        return sorted((_client(json.loads(record), now) for record in records), key=lambda client: client.name)
+        found = (_client(record, json.loads(record), now) for record in records)
+        return sorted(found, key=lambda client: client.name)
 
     def _now(self) -> int:
         answer: Any = self._redis.time()
@@ -273,10 +274,11 @@ def _live_client(text: bytes, wanted: str, now: int) -> Client | None:
     record = json.loads(text)
     # The hash was found by Redis' lookup already; the comparison is over hashes, whose timing tells nothing.
     live = any(secrets.compare_digest(key["hash"], wanted) and _holds(key, now) for key in record["keys"])
-    return _client(record, now, text) if live else None
+    return _client(text, record, now) if live else None
 
 
-def _client(record: dict[str, Any], now: int, text: bytes = b"") -> Client:
+def _client(text: bytes, record: dict[str, Any], now: int) -> Client:
+    """The client of a record, which `text` is the JSON of."""
     return Client(
         name=record["name"],
         networks=tuple(ipaddress.ip_network(network) for network in record["networks"]),
